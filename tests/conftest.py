@@ -1,0 +1,50 @@
+"""Fixtures for all tiers: a real PostgreSQL, and a fresh installation in it for each test that asks for one."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+from whence.embedded.postgres import EmbeddedPostgres
+
+from whence.kit.database import connect
+from whence.kit.migrate import migrate
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """A migrated schema of its own in a real PostgreSQL."""
+
+    url: str
+    namespace: str
+
+    def connect(self) -> psycopg.Connection:
+        """An autocommitting connection that sees the installation's tables."""
+        return connect(self.url, self.namespace, "test")
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real PostgreSQL: the one of TEST_DATABASE_URL, else an embedded one for this run."""
+    if given := os.environ.get("TEST_DATABASE_URL"):
+        yield given
+        return
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"))
+    url = server.start()
+    yield url
+    server.remove()
+
+
+@pytest.fixture
+def installation(postgres_url: str) -> Iterator[Installation]:
+    """An installation that no other test sees, dropped afterwards."""
+    namespace = f"test_{uuid.uuid4().hex[:12]}"
+    migrate(postgres_url, namespace, ["scores", "log"])
+    yield Installation(postgres_url, namespace)
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(f"DROP SCHEMA {namespace} CASCADE".encode())
