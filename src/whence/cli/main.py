@@ -37,7 +37,7 @@ def main() -> None:
         sys.exit(130)
     except KeyboardInterrupt:
         sys.exit(130)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # the one place where errors become exit codes
         sys.exit(_exit_code(error))
 
 

@@ -69,6 +69,13 @@ CREATE TABLE partition_position (
     CHECK (next_offset - base_offset = applied + duplicate + dead + absent)
 ) WITH (fillfactor = 50);
 
+-- The log that these scores were aggregated from; written by aggregate, read by everybody who handles tokens.
+CREATE TABLE aggregated_log (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    log_id text NOT NULL,
+    partitions integer NOT NULL
+);
+
 -- Who reads which partition. Safety never rests on these rows, only on partition_position.
 CREATE TABLE partition_lease (
     partition integer PRIMARY KEY,
