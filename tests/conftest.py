@@ -8,8 +8,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from whence.embedded.postgres import EmbeddedPostgres
 
+from whence.embedded.postgres import EmbeddedPostgres
 from whence.kit.database import connect
 from whence.kit.migrate import migrate
 
@@ -35,9 +35,10 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield given
         return
     server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"))
-    url = server.start()
-    yield url
-    server.remove()
+    try:
+        yield server.start()
+    finally:
+        server.remove()
 
 
 @pytest.fixture
