@@ -5,6 +5,7 @@ WhenceError
 │   └── InvalidEvent            with one `FieldProblem` for each field that is wrong
 ├── DependencyUnavailable   may heal: 503 or a labelled fallback; no commit, back off, try again; exit 3
 │   └── OutcomeUnknown          the request may have taken effect: send again with the same identity
+│       └── PartlyAppended          of several records some are in the log, the others may be
 ├── LostOwnership           another process owns the partition now: forget what is in memory, take part anew
 ├── LogDamaged              the log lacks records we have not applied, or is another log: stop that partition, alarm
 └── BrokenInvariant         our bug: 500; stop and be restarted
@@ -65,12 +66,32 @@ class OutcomeUnknown(DependencyUnavailable):
     """The answer did not come: the request may have taken effect. Repeat it with the same identity."""
 
 
+class PartlyAppended(OutcomeUnknown):
+    """Of several records some are in the log for certain; for the others that is unknown.
+
+    Attributes:
+        offsets: For each record its offset, or None where it is unknown whether the log has it.
+    """
+
+    def __init__(self, dependency: str, message: str, offsets: list[int | None]) -> None:
+        super().__init__(dependency, message)
+        self.offsets = offsets
+
+
 class LostOwnership(WhenceError):
     """The partition's position or epoch is not what we left: another process has taken the partition over."""
 
 
 class LogDamaged(WhenceError):
-    """The log cannot give the records that come next: trimmed, truncated or another log altogether."""
+    """The log cannot give the records that come next: trimmed, truncated or another log altogether.
+
+    Attributes:
+        partition: The one that is damaged; None if it is the log as a whole.
+    """
+
+    def __init__(self, message: str, partition: int | None = None) -> None:
+        super().__init__(message)
+        self.partition = partition
 
 
 class BrokenInvariant(WhenceError):

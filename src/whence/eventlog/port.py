@@ -57,7 +57,7 @@ class Appender(Protocol):
         """How many partitions the log has."""
 
     async def append(self, records: Sequence[NewRecord]) -> list[int]:
-        """Append records; when this returns they are durable. All or nothing for a single call of up to 1,000.
+        """Append up to 1,000 records; when this returns they are durable.
 
         Returns:
             The offset of each record, in the order given.
@@ -66,6 +66,7 @@ class Appender(Protocol):
             DependencyUnavailable: Nothing was appended (log down, or its queue full).
             OutcomeUnknown: The answer was lost; the records may be in the log. Repeating them under the same event
                 ids is safe.
+            PartlyAppended: Some are in the log, of the others that is unknown (not on PostgreSQL: all or nothing).
         """
 
     async def check(self) -> None:
@@ -102,6 +103,9 @@ class Consumer(Protocol):
 
     def watermarks(self, partition: int) -> Watermarks:
         """The offsets that the partition can give now."""
+
+    def advertise(self, next_offsets: Mapping[int, int]) -> None:
+        """Tell the log's own lag tools how far these partitions have been applied: best effort, never read by us."""
 
     def close(self) -> None:
         """Let go of connections."""
