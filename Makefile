@@ -28,7 +28,7 @@ check: setup-dev ## format, lint, types, import arrows, unit tests
 	@$(PY) -m pytest -q tests/unit
 
 bench: setup-dev ## benchmarks; WHAT=embedded runs one
-	@$(PY) -m bench $(WHAT)
+	@PYTHONPATH=tests $(PY) -m bench $(WHAT)
 
 fuzz: setup-dev ## the property tests with many more examples
 	@WHENCE_FUZZ=1 $(PY) -m pytest -q tests/unit -m "not needs_data" $(ARGS)
