@@ -1,4 +1,4 @@
-"""`python -m bench [WHAT …]`: benchmarks by name, all without one. A table on stderr, one line of JSON on stdout each."""
+"""`python -m bench [WHAT …]`: the named benchmarks, or all; each a table on stderr and a line of JSON on stdout."""
 
 import argparse
 import importlib
@@ -14,7 +14,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("what", nargs="*", choices=[[], *BENCHES], metavar="WHAT", help=", ".join(BENCHES))
     for name in parser.parse_args().what or BENCHES:
-        module: Bench = importlib.import_module(f"bench.{name}")  # type: ignore[assignment]  # a module fits the protocol
+        module: Bench = importlib.import_module(f"bench.{name}")
         report(name, module.measure())
 
 

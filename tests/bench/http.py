@@ -1,4 +1,4 @@
-"""The HTTP client of the benchmarks: JSON over kept connections, one for each thread, as cheap as the library allows."""
+"""The HTTP client of the benchmarks: JSON over kept connections, one for each thread."""
 
 import http.client
 import json

@@ -43,14 +43,15 @@ def report(name: str, found: Figures) -> None:
     lines = [f"{name}: {about['cpu']}, {cores} cores, {memory} GiB, Python {about['python']}, {about['date']}"]
     lines += [f"  {row:<{width}}  {_short(value):>10}" for row, value in rows.items()]
     lines += [f"  {note}" for note in found.notes]
-    print(*lines, sep="\n", file=sys.stderr, flush=True)
+    sys.stderr.write("\n".join(lines) + "\n")
     document = {
         "bench": name,
         "machine": about,
         "figures": {row: _rounded(value) for row, value in found.figures.items()},
         "ratios": {row: _rounded(value) for row, value in found.ratios.items()},
     }
-    print(json.dumps(document), flush=True)
+    sys.stdout.write(json.dumps(document) + "\n")
+    sys.stdout.flush()
 
 
 def machine() -> dict[str, str | float]:
