@@ -28,6 +28,6 @@ class Statements:
 def load_statements(module_file: str) -> Statements:
     """The statements of the `.sql` file beside a module: pass the module's `__file__`."""
     path = Path(module_file).with_suffix(".sql")
-    queries = aiosql.from_path(path, "psycopg")
+    queries = aiosql.from_path(path, "psycopg", mandatory_parameters=False)
     names = [name for name in queries.available_queries if not name.endswith("_cursor")]
     return Statements({name: getattr(queries, name).sql for name in names})
