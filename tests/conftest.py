@@ -10,15 +10,18 @@ import psycopg
 import pytest
 
 from whence.embedded.postgres import EmbeddedPostgres
+from whence.eventlog.adapters import prepare
 from whence.kit.database import connect
 from whence.kit.migrate import migrate
+
+PARTITIONS = 16
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """A migrated schema of its own in a real PostgreSQL."""
+    """A migrated schema of its own in a real PostgreSQL, with an empty event log of `PARTITIONS`."""
 
     url: str
     namespace: str
@@ -46,6 +49,7 @@ def installation(postgres_url: str) -> Iterator[Installation]:
     """An installation that no other test sees, dropped afterwards."""
     namespace = f"test_{uuid.uuid4().hex[:12]}"
     migrate(postgres_url, namespace, ["scores", "log"])
+    prepare(postgres_url, namespace, PARTITIONS)
     yield Installation(postgres_url, namespace)
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute(f"DROP SCHEMA {namespace} CASCADE".encode())

@@ -126,12 +126,12 @@ class _Reader:
         expected = {place.partition: place.start for place in ranges}
         for record in records:
             if record.offset != expected[record.partition]:
-                break
+                raise _missing(record.partition, expected[record.partition])
             expected[record.partition] += 1
-        else:
-            if all(expected[place.partition] > place.start for place in ranges):
-                return records
-        raise LogDamaged(f"records are missing from the log: wanted {_text(expected)}, it cannot give them any more")
+        for place in ranges:
+            if expected[place.partition] == place.start:
+                raise _missing(place.partition, place.start)
+        return records
 
 
 class PostgresConsumer(_Reader):
@@ -164,6 +164,9 @@ class PostgresConsumer(_Reader):
             if records or left_seconds <= 0:
                 return records
             self._notices(min(left_seconds, LOOK_AGAIN_SECONDS))
+
+    def advertise(self, next_offsets: Mapping[int, int]) -> None:
+        """Nothing to tell: who watches the lag reads `partition_position` beside this log."""
 
     def _set_up(self, connection: Connection) -> None:
         super()._set_up(connection)
@@ -210,9 +213,10 @@ class PostgresConsumer(_Reader):
             if log_id != self.log_id:
                 raise LogDamaged(f"this is the log {log_id}, not {self.log_id}: it was made anew")
             highs[int(partition)] = int(next_offset)
-        ahead = {p: at for p, at in self._positions.items() if at > highs.get(p, -1)}
-        if ahead:
-            raise LogDamaged(f"the log ends before our positions {_text(ahead)}: it was cut off or replaced")
+        for partition, position in self._positions.items():
+            if position > highs.get(partition, -1):
+                message = f"partition {partition} of the log ends before our position {position}: it was cut off"
+                raise LogDamaged(message, partition)
         return highs
 
 
@@ -226,7 +230,7 @@ class PostgresScanner(_Reader):
         """The records with start <= offset < end that are there when it begins, in lists of bounded size.
 
         Raises:
-            LogDamaged: If the log does not reach back to *start*.
+            LogDamaged: If the log has lost records of this range.
         """
         last = min(end, self.watermarks(partition).high)
         while start < last:
@@ -245,5 +249,5 @@ class _MicrosecondsLoader(Loader):
         return int.from_bytes(data, "big", signed=True) + _POSTGRES_EPOCH_US
 
 
-def _text(offsets: Mapping[int, int]) -> str:
-    return ", ".join(f"{partition}:{offset}" for partition, offset in sorted(offsets.items()))
+def _missing(partition: int, offset: int) -> LogDamaged:
+    return LogDamaged(f"partition {partition} of the log has lost its records from offset {offset} on", partition)
