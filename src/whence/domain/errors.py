@@ -2,7 +2,8 @@
 
 WhenceError
 ├── InvalidInput            bad forever: 422 to a client, a dead letter in the log, exit 2 at the command line
-│   └── InvalidEvent            with one `FieldProblem` for each field that is wrong
+│   ├── InvalidEvent            with one `FieldProblem` for each field that is wrong
+│   └── MalformedInput          cannot be read at all: 400 to a client
 ├── DependencyUnavailable   may heal: 503 or a labelled fallback; no commit, back off, try again; exit 3
 │   └── OutcomeUnknown          the request may have taken effect: send again with the same identity
 │       └── PartlyAppended          of several records some are in the log, the others may be
@@ -48,6 +49,10 @@ class InvalidInput(WhenceError):
 
 class InvalidEvent(InvalidInput):
     """An event that breaks a rule."""
+
+
+class MalformedInput(InvalidInput):
+    """Bytes that are not what they should be: not JSON, not UTF-8, nested without end."""
 
 
 class DependencyUnavailable(WhenceError):

@@ -1,0 +1,214 @@
+"""Running an ASGI application in this very process: one process, one event loop, one port.
+
+Granian's server parses and writes HTTP in threads of its own; our code runs on the asyncio loop of the main thread. On
+SIGTERM or SIGINT the port closes at once, requests in flight finish, then the application's own parts close.
+"""
+
+import asyncio
+import contextlib
+import errno
+import gc
+import ipaddress
+import signal
+import socket
+import time
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import structlog
+from granian._granian import SocketHolder
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+from starlette.types import ASGIApp
+
+from whence.domain.errors import DependencyUnavailable, FieldProblem, InvalidInput
+from whence.kit.http import Application
+
+GRACE_SECONDS = 6.0
+"""Requests in flight have this long after SIGTERM; with the next two it stays below the 10 s of orchestrators."""
+
+ABANDON_SECONDS = 1.0
+"""What answering the abandoned ones takes."""
+
+CLOSE_SECONDS = 2.0
+"""What the application's own parts have to close."""
+
+HEAD_TIMEOUT_MS = 10_000
+"""A request's head must be here in this time, and an idle connection is let go after it."""
+
+HEAD_BYTES = 64 * 1024
+"""Longest request head; longer ones are answered 431 by the server itself."""
+
+CONNECTIONS = 8_192
+"""Connections served at once; more wait in the kernel's queue of the same length."""
+
+HTTP_THREADS = 1
+"""Threads that parse HTTP: Python is the bottleneck, not they."""
+
+MAX_PORT = 65_535
+
+GC_THRESHOLD = 50_000
+"""New objects between two collections of the youngest: the default of 700 runs one every few requests."""
+
+_THREADS_GONE_SECONDS = 1.0
+
+
+def check_exposure(host: str, keys: Sequence[str], insecure: bool) -> None:
+    """Refuse to listen to the world without API keys.
+
+    Args:
+        host: The address to listen on.
+        keys: The API keys, if any.
+        insecure: Whether the operator said that this is meant.
+
+    Raises:
+        InvalidInput: If the host is not loopback, there are no keys, and it is not meant.
+    """
+    if keys or insecure or _is_loopback(host):
+        return
+    problem = (
+        f"{host} can be reached from other machines: set WHENCE_API_KEYS, or WHENCE_INSECURE=1 if that is meant "
+        "to be open, or listen on 127.0.0.1"
+    )
+    raise InvalidInput([FieldProblem("WHENCE_HOST", problem)])
+
+
+def _is_loopback(host: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket that no other process shares; port 0 takes a free one.
+
+    Raises:
+        DependencyUnavailable: If the port is busy.
+        InvalidInput: If the address cannot be listened on.
+    """
+    if not 0 <= port <= MAX_PORT:
+        raise InvalidInput([FieldProblem("--port", f"must be 0 to {MAX_PORT}, not {port}", MAX_PORT)])
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind)
+    except OSError as error:
+        raise _bad_address(host, port, error) from error
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        listener.listen(CONNECTIONS)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            message = f"port {port} on {host} is taken by another program; stop that one or choose another --port"
+            raise DependencyUnavailable("port", message) from error
+        raise _bad_address(host, port, error) from error
+    listener.setblocking(False)
+    return listener
+
+
+def _bad_address(host: str, port: int, error: Exception) -> InvalidInput:
+    return InvalidInput([FieldProblem("--host", f"cannot listen on {host} port {port}: {error}")])
+
+
+class _Server(Server):
+    """Granian's server on a socket that we bound: its own would share the port with any other process."""
+
+    def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
+        host, port = listener.getsockname()[:2]
+        super().__init__(
+            app,
+            address=host,
+            port=port,
+            interface=Interfaces.ASGINL,
+            runtime_threads=HTTP_THREADS,
+            http=HTTPModes.http1,
+            websockets=False,
+            backlog=CONNECTIONS,
+            backpressure=CONNECTIONS,
+            http1_settings=HTTP1Settings(header_read_timeout=HEAD_TIMEOUT_MS, max_buffer_size=HEAD_BYTES),
+            log_enabled=False,
+        )
+        self._listener = listener
+
+    def _init_shared_socket(self) -> None:
+        # Granian's stubs know neither the constructor nor that this may be set; its Windows branch does the same.
+        self._shd = SocketHolder(self._listener.detach(), False, CONNECTIONS)  # type: ignore[call-arg,assignment]
+
+
+def serve(app: Application, listener: socket.socket, parts: AbstractAsyncContextManager[object]) -> None:
+    """Serve until SIGTERM or SIGINT, then drain and return.
+
+    Args:
+        app: The application.
+        listener: From `bind`.
+        parts: What the application needs, opened before the first request and closed after the last one.
+
+    Raises:
+        WhenceError: What opening the parts raises.
+    """
+    threads_before = _thread_count()
+    try:
+        asyncio.run(_serve(app, listener, parts))
+    finally:
+        _wait_for_threads(threads_before)
+
+
+async def _serve(app: Application, listener: socket.socket, parts: AbstractAsyncContextManager[object]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    host, port = listener.getsockname()[:2]
+    log = structlog.get_logger().bind(host=host, port=port)
+    await parts.__aenter__()
+    try:
+        server = _Server(app.asgi, listener)
+        serving = asyncio.create_task(server.serve())
+        _tune_garbage_collection()
+        log.info("listening")
+        await _first(serving, stop)
+        app.readiness.drain()
+        server.stop()  # type: ignore[no-untyped-call]
+        await asyncio.wait((serving,), timeout=GRACE_SECONDS)
+        app.asgi.abandon()
+        await asyncio.wait((serving,), timeout=ABANDON_SECONDS)
+    finally:
+        await _close(parts)
+    log.info("stopped")
+
+
+async def _close(parts: AbstractAsyncContextManager[object]) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await parts.__aexit__(None, None, None)
+    except TimeoutError:
+        structlog.get_logger().warning("gave up closing", seconds=CLOSE_SECONDS)
+
+
+async def _first(serving: "asyncio.Task[None]", stop: asyncio.Event) -> None:
+    """Wait for the signal to stop, or for a server that ends by itself."""
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+
+
+def _tune_garbage_collection() -> None:
+    """What exists now lives as long as the process: never look at it again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, 20, 20)
+
+
+def _thread_count() -> int:
+    tasks = Path("/proc/self/task")
+    return sum(1 for _ in tasks.iterdir()) if tasks.is_dir() else 0
+
+
+def _wait_for_threads(count: int) -> None:
+    """Let the server's threads end before the interpreter does: one caught in between panics on stderr."""
+    until = time.monotonic() + _THREADS_GONE_SECONDS
+    while _thread_count() > count and time.monotonic() < until:
+        time.sleep(0.005)
