@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 
 
 def answer(document: object) -> None:
@@ -12,6 +13,14 @@ def answer(document: object) -> None:
 def say(line: str = "") -> None:
     """Print a line of a command's answer for people."""
     sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows of cells as columns, each as wide as its widest cell."""
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    for row in (head, *rows):
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def progress(line: str) -> None:

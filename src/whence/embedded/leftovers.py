@@ -7,15 +7,13 @@ import time
 from pathlib import Path
 
 from whence.domain.errors import DependencyUnavailable
+from whence.embedded.processes import POLL_SECONDS
 
 FAST_STOP_SECONDS = 60.0
 """A fast shutdown writes a checkpoint of at most 64 MB of buffers; a busy disk may take a while."""
 
 IMMEDIATE_STOP_SECONDS = 20.0
 """PostgreSQL kills its own children 5 s after it was told to leave at once."""
-
-POLL_SECONDS = 0.02
-"""How often a wait looks again."""
 
 
 def postgres_processes(data: Path) -> list[int]:

@@ -14,9 +14,10 @@ from urllib.parse import quote
 import psycopg
 
 from whence.domain.errors import DependencyUnavailable, FieldProblem, InvalidInput
-from whence.embedded.leftovers import POLL_SECONDS, stop_postgres
+from whence.embedded.leftovers import stop_postgres
 from whence.embedded.logfile import LogFile
 from whence.embedded.place import ROOTS_FOLDER, Place, find_place, make_place
+from whence.embedded.processes import POLL_SECONDS
 from whence.embedded.programs import MAJOR, copied_programs, installed_programs
 from whence.embedded.watchdog import Watchdog
 

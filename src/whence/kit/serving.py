@@ -1,18 +1,15 @@
 """Running an ASGI application in this very process: one process, one event loop, one port.
 
 Granian's server parses and writes HTTP in threads of its own; our code runs on the asyncio loop of the main thread. On
-SIGTERM or SIGINT the port closes at once, requests in flight finish, then the service closes what it holds.
+SIGTERM or SIGINT the port closes at once, requests in flight finish, then the application's own parts close.
 """
 
 import asyncio
-import contextlib
 import errno
 import gc
-import ipaddress
 import signal
 import socket
 import time
-from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -25,6 +22,9 @@ from starlette.types import ASGIApp
 
 from whence.domain.errors import DependencyUnavailable, FieldProblem, InvalidInput
 from whence.kit.http import Application
+from whence.kit.listening import PORT_MAX, check_exposure
+
+__all__ = ["bind", "check_exposure", "serve"]
 
 GRACE_SECONDS = 6.0
 """Requests in flight have this long after SIGTERM; with the next two it stays below the 10 s of orchestrators."""
@@ -33,7 +33,7 @@ ABANDON_SECONDS = 1.0
 """What answering the abandoned ones takes."""
 
 CLOSE_SECONDS = 2.0
-"""What the service has to close its connections."""
+"""What the application's own parts have to close."""
 
 HEAD_TIMEOUT_MS = 10_000
 """A request's head must be here in this time, and an idle connection is let go after it."""
@@ -47,38 +47,10 @@ CONNECTIONS = 8_192
 HTTP_THREADS = 1
 """Threads that parse HTTP: Python is the bottleneck, not they."""
 
-MAX_PORT = 65_535
-
 GC_THRESHOLD = 50_000
 """New objects between two collections of the youngest: the default of 700 runs one every few requests."""
 
 _THREADS_GONE_SECONDS = 1.0
-
-
-def check_exposure(host: str, keys: Sequence[str], insecure: bool) -> None:
-    """Refuse to listen to the world without API keys.
-
-    Args:
-        host: The address to listen on.
-        keys: The API keys, if any.
-        insecure: Whether the operator said that this is meant.
-
-    Raises:
-        InvalidInput: If the host is not loopback, there are no keys, and it is not meant.
-    """
-    if keys or insecure or _is_loopback(host):
-        return
-    problem = (
-        f"{host} can be reached from other machines: set WHENCE_API_KEYS, or WHENCE_INSECURE=1 if that is meant "
-        "to be open, or listen on 127.0.0.1"
-    )
-    raise InvalidInput([FieldProblem("WHENCE_HOST", problem)])
-
-
-def _is_loopback(host: str) -> bool:
-    with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -88,8 +60,8 @@ def bind(host: str, port: int) -> socket.socket:
         DependencyUnavailable: If the port is busy.
         InvalidInput: If the address cannot be listened on.
     """
-    if not 0 <= port <= MAX_PORT:
-        raise InvalidInput([FieldProblem("--port", f"must be 0 to {MAX_PORT}, not {port}", MAX_PORT)])
+    if not 0 <= port <= PORT_MAX:
+        raise InvalidInput([FieldProblem("--port", f"must be 0 to {PORT_MAX}, not {port}", PORT_MAX)])
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind)
@@ -138,31 +110,32 @@ class _Server(Server):
         self._shd = SocketHolder(self._listener.detach(), False, CONNECTIONS)  # type: ignore[call-arg,assignment]
 
 
-def serve(service: AbstractAsyncContextManager[Application], listener: socket.socket) -> None:
+def serve(app: Application, listener: socket.socket, parts: AbstractAsyncContextManager[object]) -> None:
     """Serve until SIGTERM or SIGINT, then drain and return.
 
     Args:
-        service: Opens what the service needs and gives its application; left after the last answer.
+        app: The application.
         listener: From `bind`.
+        parts: What the application needs, opened before the first request and closed after the last one.
 
     Raises:
-        WhenceError: What opening the service raises.
+        WhenceError: What opening the parts raises.
     """
     threads_before = _thread_count()
     try:
-        asyncio.run(_serve(service, listener))
+        asyncio.run(_serve(app, listener, parts))
     finally:
         _wait_for_threads(threads_before)
 
 
-async def _serve(service: AbstractAsyncContextManager[Application], listener: socket.socket) -> None:
+async def _serve(app: Application, listener: socket.socket, parts: AbstractAsyncContextManager[object]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     host, port = listener.getsockname()[:2]
     log = structlog.get_logger().bind(host=host, port=port)
-    app = await service.__aenter__()
+    await parts.__aenter__()
     try:
         server = _Server(app.asgi, listener)
         serving = asyncio.create_task(server.serve())
@@ -175,14 +148,14 @@ async def _serve(service: AbstractAsyncContextManager[Application], listener: so
         app.asgi.abandon()
         await asyncio.wait((serving,), timeout=ABANDON_SECONDS)
     finally:
-        await _close(service)
+        await _close(parts)
     log.info("stopped")
 
 
-async def _close(service: AbstractAsyncContextManager[Application]) -> None:
+async def _close(parts: AbstractAsyncContextManager[object]) -> None:
     try:
         async with asyncio.timeout(CLOSE_SECONDS):
-            await service.__aexit__(None, None, None)
+            await parts.__aexit__(None, None, None)
     except TimeoutError:
         structlog.get_logger().warning("gave up closing", seconds=CLOSE_SECONDS)
 

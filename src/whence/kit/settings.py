@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 
 from whence.domain.errors import FieldProblem, InvalidInput
 from whence.domain.events import EventTypes, parse_event_types
+from whence.kit.secrets import HIDDEN, without_passwords
 
 PREFIX = "WHENCE_"
 TOML_FILE = "whence.toml"
@@ -108,6 +109,15 @@ class LoadedSettings:
 
     settings: Settings
     sources: Mapping[str, str]
+
+
+def shown_value(name: str, value: object) -> str:
+    """A setting's value as people may see it: without API keys, and without the passwords of URLs."""
+    if isinstance(value, SecretStr):
+        return HIDDEN if value.get_secret_value() else ""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    return without_passwords(str(value)) if name in SECRETS else str(value)
 
 
 def variable(name: str) -> str:
