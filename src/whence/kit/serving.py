@@ -1,7 +1,7 @@
 """Running an ASGI application in this very process: one process, one event loop, one port.
 
 Granian's server parses and writes HTTP in threads of its own; our code runs on the asyncio loop of the main thread. On
-SIGTERM or SIGINT the port closes at once, requests in flight finish, then the application's own parts close.
+SIGTERM or SIGINT the port closes at once, requests in flight finish, then the service closes what it holds.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ ABANDON_SECONDS = 1.0
 """What answering the abandoned ones takes."""
 
 CLOSE_SECONDS = 2.0
-"""What the application's own parts have to close."""
+"""What the service has to close its connections."""
 
 HEAD_TIMEOUT_MS = 10_000
 """A request's head must be here in this time, and an idle connection is let go after it."""
@@ -110,32 +110,31 @@ class _Server(Server):
         self._shd = SocketHolder(self._listener.detach(), False, CONNECTIONS)  # type: ignore[call-arg,assignment]
 
 
-def serve(app: Application, listener: socket.socket, parts: AbstractAsyncContextManager[object]) -> None:
+def serve(service: AbstractAsyncContextManager[Application], listener: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT, then drain and return.
 
     Args:
-        app: The application.
+        service: Opens what the service needs and gives its application; left after the last answer.
         listener: From `bind`.
-        parts: What the application needs, opened before the first request and closed after the last one.
 
     Raises:
-        WhenceError: What opening the parts raises.
+        WhenceError: What opening the service raises.
     """
     threads_before = _thread_count()
     try:
-        asyncio.run(_serve(app, listener, parts))
+        asyncio.run(_serve(service, listener))
     finally:
         _wait_for_threads(threads_before)
 
 
-async def _serve(app: Application, listener: socket.socket, parts: AbstractAsyncContextManager[object]) -> None:
+async def _serve(service: AbstractAsyncContextManager[Application], listener: socket.socket) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     host, port = listener.getsockname()[:2]
     log = structlog.get_logger().bind(host=host, port=port)
-    await parts.__aenter__()
+    app = await service.__aenter__()
     try:
         server = _Server(app.asgi, listener)
         serving = asyncio.create_task(server.serve())
@@ -148,14 +147,14 @@ async def _serve(app: Application, listener: socket.socket, parts: AbstractAsync
         app.asgi.abandon()
         await asyncio.wait((serving,), timeout=ABANDON_SECONDS)
     finally:
-        await _close(parts)
+        await _close(service)
     log.info("stopped")
 
 
-async def _close(parts: AbstractAsyncContextManager[object]) -> None:
+async def _close(service: AbstractAsyncContextManager[Application]) -> None:
     try:
         async with asyncio.timeout(CLOSE_SECONDS):
-            await parts.__aexit__(None, None, None)
+            await service.__aexit__(None, None, None)
     except TimeoutError:
         structlog.get_logger().warning("gave up closing", seconds=CLOSE_SECONDS)
 
