@@ -1,12 +1,12 @@
 """The writing side of the event log on PostgreSQL."""
 
 import asyncio
+import select
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 import psycopg
 from psycopg import AsyncConnection
-from psycopg.pq import ConnStatus
 
 from whence.domain.errors import BrokenInvariant, DependencyUnavailable, OutcomeUnknown
 from whence.eventlog.group_commit import MAX_CALL_RECORDS, GroupCommit
@@ -84,7 +84,7 @@ class PostgresAppender:
 
     async def _ready_connection(self) -> AsyncConnection:
         """The connection, made anew if the server has closed it meanwhile."""
-        if self._connection is not None and _has_died(self._connection):
+        if self._connection is not None and _has_ended(self._connection):
             await self._give_up_connection()
         if self._connection is None:
             connection, info = await _connect_appender(self._url, self._namespace)
@@ -115,12 +115,16 @@ async def _connect_appender(url: str, namespace: str) -> tuple[AsyncConnection, 
         raise
 
 
-def _has_died(connection: AsyncConnection) -> bool:
-    """Whether an idle connection has been closed by the server: found before anything depends on it."""
-    with suppress(psycopg.Error):
-        connection.pgconn.consume_input()
-        return connection.pgconn.status != ConnStatus.OK
-    return True
+def _has_ended(connection: AsyncConnection) -> bool:
+    """Whether the server has ended an idle connection: found before anything depends on it.
+
+    Nothing is due on an idle connection but the news of its end (or of a changed setting: then a new one is as good).
+    """
+    if connection.closed:
+        return True
+    poller = select.poll()
+    poller.register(connection.fileno(), select.POLLIN)
+    return bool(poller.poll(0))
 
 
 def _append_parameters(records: Sequence[NewRecord], namespace: str) -> dict[str, object]:
