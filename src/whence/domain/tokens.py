@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from whence.domain.errors import FieldProblem, InvalidInput
 
-MAX_TOKEN_LENGTH = 4096
-"""Characters: a token of 256 partitions with 12-digit offsets has about 4,000."""
+MAX_TOKEN_LENGTH = 6_144
+"""Characters: a token of 256 partitions with 19-digit offsets has 6,042; and a URL of 8 KB must hold it."""
 
 _TOKEN = re.compile(r"[0-9a-f]{8}\.[0-9]{1,6}:[0-9]{1,19}(,[0-9]{1,6}:[0-9]{1,19})*")
 
