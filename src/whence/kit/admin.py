@@ -2,12 +2,13 @@
 
 import socket
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import msgspec
 
 from whence import __version__
-from whence.kit.health import ALIVE, HealthAnswer, Readiness, scrape
+from whence.kit.health import ALIVE, STUCK, HealthAnswer, Readiness, scrape
 from whence.kit.metrics import Metrics
 from whence.kit.problems import MEDIA_TYPE, Problem
 
@@ -18,11 +19,17 @@ CLIENT_TIMEOUT_SECONDS = 5
 class AdminServer:
     """Serves health and metrics beside the caller's own loop, from `start` to `stop`."""
 
-    def __init__(self, listener: socket.socket, readiness: Readiness, metrics: Metrics) -> None:
-        """Take over a socket from `whence.kit.serving.bind`."""
+    def __init__(
+        self,
+        listener: socket.socket,
+        readiness: Readiness,
+        metrics: Metrics,
+        alive: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Take over a socket from `whence.kit.serving.bind`; *alive* says whether the caller's own loop still turns."""
 
         class Handler(_Handler):
-            answers = _Answers(readiness, metrics)
+            answers = _Answers(readiness, metrics, alive)
 
         self._server = ThreadingHTTPServer(listener.getsockname()[:2], Handler, bind_and_activate=False)
         self._server.socket.close()
@@ -43,13 +50,14 @@ class AdminServer:
 
 
 class _Answers:
-    def __init__(self, readiness: Readiness, metrics: Metrics) -> None:
+    def __init__(self, readiness: Readiness, metrics: Metrics, alive: Callable[[], bool]) -> None:
+        self._alive = alive
         self._readiness = readiness
         self._metrics = metrics
 
     def of(self, path: str, accept: str) -> HealthAnswer:
         if path == "/livez":
-            return ALIVE
+            return ALIVE if self._alive() else STUCK
         if path == "/readyz":
             return self._readiness.report_in_thread()
         if path == "/metrics":

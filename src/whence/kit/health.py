@@ -41,6 +41,10 @@ ALIVE = HealthAnswer(200, b'{"status":"alive"}')
 """Liveness asks nothing but that the process answers: a restart would not bring a database back."""
 
 
+STUCK = HealthAnswer(503, b'{"status":"stuck"}')
+"""The process answers, but the loop that it exists for no longer turns: only a restart helps."""
+
+
 class Readiness:
     """Whether the service should get requests now: its checks pass and it is not on its way out."""
 

@@ -19,6 +19,8 @@ from psycopg.types import TypeInfo
 _HEADER = struct.Struct(">iiIii")
 _LENGTH = struct.Struct(">i")
 _DIMENSIONS, _NO_NULLS, _LOWER_BOUND = 1, 0, 1
+_POSTGRES_EPOCH_US = 946_684_800_000_000
+"""2000-01-01, where PostgreSQL's timestamps begin."""
 _EMPTY = struct.Struct(">iiI")
 
 
@@ -50,6 +52,33 @@ class BigintArray(PackedArray):
         super().__init__(*_packed_numbers(numbers, ">i8"))
 
 
+class SmallintArray(PackedArray):
+    """A `smallint[]` from numbers."""
+
+    element_type = "int2"
+
+    def __init__(self, numbers: ArrayLike) -> None:
+        super().__init__(*_packed_numbers(numbers, ">i2"))
+
+
+class DoubleArray(PackedArray):
+    """A `double precision[]` from numbers."""
+
+    element_type = "float8"
+
+    def __init__(self, numbers: ArrayLike) -> None:
+        super().__init__(*_packed_numbers(numbers, ">f8"))
+
+
+class TimestampArray(PackedArray):
+    """A `timestamptz[]` from microseconds since the Unix epoch."""
+
+    element_type = "timestamptz"
+
+    def __init__(self, microseconds: ArrayLike) -> None:
+        super().__init__(*_packed_numbers(np.asarray(microseconds, np.int64) - _POSTGRES_EPOCH_US, ">i8"))
+
+
 class ByteaArray(PackedArray):
     """A `bytea[]` from byte strings."""
 
@@ -61,7 +90,7 @@ class ByteaArray(PackedArray):
 
 def register(connection: Connection | AsyncConnection) -> None:
     """Teach a connection to take packed arrays as parameters."""
-    for cls in (IntArray, BigintArray, ByteaArray):
+    for cls in (SmallintArray, IntArray, BigintArray, DoubleArray, TimestampArray, ByteaArray):
         info = connection.adapters.types[cls.element_type]
         connection.adapters.register_dumper(cls, _dumper(info))
 

@@ -1,0 +1,280 @@
+"""The loop of `aggregate`: own, poll, decide, write, in steps. One thread, no asyncio.
+
+Nothing here is safe by being careful: a batch counts only if the compare-and-swap in its transaction says so. Whatever
+goes wrong, the loop forgets what it holds in memory, takes its partitions over anew, and reads on from the database's
+position.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import Protocol
+
+import psycopg
+import structlog
+
+from whence.aggregate.batch import Batch
+from whence.aggregate.decode import Rules
+from whence.aggregate.dedupe import IDS_MAX
+from whence.aggregate.lag import LagWatch
+from whence.aggregate.metrics import AggregateMetrics
+from whence.aggregate.pipeline import cut_by_hour, process
+from whence.aggregate.takeover import OwnedPartition, take_over
+from whence.aggregate.write import Writer
+from whence.domain.errors import BrokenInvariant, DependencyUnavailable, LogDamaged, LostOwnership
+from whence.eventlog.port import Consumer, Record
+from whence.kit.clock import now_us
+
+POLL_RECORDS_MAX = 5_000
+"""Records of one turn: larger transactions gain little and make everybody wait longer."""
+
+IDLE_WAIT_SECONDS = 0.2
+"""How long a turn waits for a first record; it bounds how late the loop notices a signal to stop."""
+
+GATHER_WAIT_SECONDS = 0.005
+"""How long a turn waits for more once it has records: concurrent events share a transaction, none waits noticeably."""
+
+RENEW_SECONDS = 0.5
+"""How often leases are renewed, a twentieth of their life."""
+
+BACKOFF_FIRST_SECONDS = 0.1
+BACKOFF_MAX_SECONDS = 5.0
+"""Waits after failed turns double from the first to this, with jitter, and never end: nothing is given up."""
+
+
+class Ownership(Protocol):
+    """What the loop needs of `whence.eventlog.leases.Leases`."""
+
+    @property
+    def surplus(self) -> frozenset[int]:
+        """Owned partitions beyond our fair share."""
+
+    def renew(self) -> frozenset[int]:
+        """Keep and claim leases; the partitions that are ours now."""
+
+    def release(self, partitions: frozenset[int]) -> None:
+        """Give partitions back."""
+
+
+class Aggregator:
+    """Applies the records of the partitions that this process owns."""
+
+    def __init__(
+        self,
+        log: Consumer,
+        ownership: Ownership,
+        connect: Callable[[], psycopg.Connection],
+        rules: Rules,
+        metrics: AggregateMetrics,
+        wait: Callable[[float], object] = time.sleep,
+    ) -> None:
+        """Wire the loop.
+
+        Args:
+            log: Where records come from.
+            ownership: Which partitions are ours.
+            connect: Opens an autocommitting connection to the scores.
+            rules: What events are checked against.
+            metrics: Where it reports.
+            wait: Sleeps while backing off; one that ends early on a signal to stop is best.
+        """
+        self._log = log
+        self._ownership = ownership
+        self._connect = connect
+        self._rules = rules
+        self._metrics = metrics
+        self._wait = wait
+        self._logger = structlog.get_logger("aggregate")
+        self._writer: Writer | None = None
+        self._partitions: dict[int, OwnedPartition] = {}
+        self._leased: frozenset[int] = frozenset()
+        self._halted: dict[int, str] = {}
+        self._lag = LagWatch(log, metrics)
+        self._renew_at = 0.0
+        self._failures = 0
+        self.turned_at = time.monotonic()
+
+    @property
+    def halted(self) -> dict[int, str]:
+        """The partitions that have stopped until a restart, and why."""
+        return dict(self._halted)
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last turn ended because something that is needed does not answer."""
+        return self._failures > 0
+
+    def steps(self) -> Iterator[str]:
+        """Turn for ever. Yields the name of the step that comes next; stopping between two of them loses nothing."""
+        while True:
+            self.turned_at = time.monotonic()
+            try:
+                yield from self._turn()
+                self._failures = 0
+            except LostOwnership as error:
+                self._metrics.fenced()
+                self._logger.warning("fenced", reason=str(error))
+                self._start_over()
+            except LogDamaged as error:
+                self._damaged(error)
+            except DependencyUnavailable as error:
+                self._start_over()
+                yield "back_off"
+                self._back_off(error)
+
+    def close(self) -> None:
+        """Let go of what the loop opened."""
+        if self._writer is not None:
+            self._writer.connection.close()
+            self._writer = None
+
+    def _turn(self) -> Iterator[str]:
+        yield "own"
+        self._renew()
+        for partition in sorted(self._leased - self._partitions.keys() - self._halted.keys()):
+            yield "take_over"
+            self._take_over(partition)
+        yield "poll"
+        with self._metrics.stage("poll"):
+            records = self._poll()
+        for partition, group in groupby(records, key=lambda record: record.partition):
+            yield from self._apply(partition, list(group))
+        yield "report"
+        self._lag.look([*self._partitions.values()], caught_up=not records)
+
+    def _renew(self) -> None:
+        """Follow the leases: at intervals, since each look is a transaction."""
+        if time.monotonic() < self._renew_at:
+            return
+        leased = self._ownership.renew()
+        if surplus := self._ownership.surplus:
+            self._ownership.release(surplus)
+            leased -= surplus
+        self._renew_at = time.monotonic() + RENEW_SECONDS
+        if lost := self._partitions.keys() - leased:
+            self._drop(lost)
+        self._leased = leased
+
+    def _drop(self, lost: set[int]) -> None:
+        """Forget partitions that others read now."""
+        for partition in lost:
+            del self._partitions[partition]
+            self._lag.forget(partition)
+        self._assign()
+        self._logger.info("gave partitions up", partitions=sorted(lost))
+
+    def _take_over(self, partition: int) -> None:
+        try:
+            with self._metrics.stage("take_over"):
+                connection = self._ready_writer().connection
+                self._partitions[partition] = take_over(connection, self._log, partition)
+        except LogDamaged as error:
+            self._halt(partition, str(error))
+            return
+        self._metrics.taken_over()
+        self._assign()
+
+    def _assign(self) -> None:
+        """Read on from the committed positions; what is remembered of users may be another owner's work by now."""
+        if self._writer is not None:
+            self._writer.forget()
+        self._log.assign({number: owned.position.next_offset for number, owned in self._partitions.items()})
+        self._metrics.assigned(len(self._partitions))
+
+    def _poll(self) -> list[Record]:
+        """What is there, waiting a little for a first record and a moment for more. Sorted by partition."""
+        records = self._log.poll(POLL_RECORDS_MAX, IDLE_WAIT_SECONDS)
+        if 0 < len(records) < POLL_RECORDS_MAX:
+            records += self._log.poll(POLL_RECORDS_MAX - len(records), GATHER_WAIT_SECONDS)
+            records.sort(key=lambda record: record.partition)
+        return records
+
+    def _apply(self, partition: int, records: Sequence[Record]) -> Iterator[str]:
+        owned = self._partitions.get(partition)
+        if owned is None:
+            return
+        _check_order(owned, records)
+        for run in cut_by_hour(records, owned.position.last_appended_us):
+            yield "decode"
+            with self._metrics.stage("decode"):
+                batch = process(run, owned.position, owned.memory, owned.guard, self._rules)
+            yield "write"
+            self._write(owned, batch)
+            if partition in self._halted:
+                return
+
+    def _write(self, owned: OwnedPartition, batch: Batch) -> None:
+        try:
+            with self._metrics.stage("write"):
+                self._ready_writer().write(batch, owned.epoch)
+        except BrokenInvariant as error:
+            self._halt(batch.partition, f"{error}; records from offset {batch.first_offset} on wait, restart to retry")
+            return
+        owned.advance(batch)
+        self._log.advertise({batch.partition: batch.end_offset})
+        self._report(batch)
+        if batch.poisoned:
+            self._halt(batch.partition, batch.poisoned)
+
+    def _report(self, batch: Batch) -> None:
+        ids = sum(len(owned.memory) for owned in self._partitions.values())
+        self._metrics.committed(batch, now_us(), ids)
+        if ids > IDS_MAX:
+            self._logger.warning(
+                "more ids to recognise repeats by than planned; run another aggregate process", ids=ids, planned=IDS_MAX
+            )
+        self._logger.debug(
+            "batch",
+            partition=batch.partition,
+            first_offset=batch.first_offset,
+            end_offset=batch.end_offset,
+            applied=batch.counts.applied,
+            duplicate=batch.counts.duplicate,
+            dead=batch.counts.dead,
+        )
+
+    def _halt(self, partition: int, reason: str) -> None:
+        """Stop one partition until a restart. Its lease is kept, so that no other process runs into the same."""
+        self._halted[partition] = reason
+        self._partitions.pop(partition, None)
+        self._assign()
+        self._metrics.halted(partition)
+        self._logger.error("partition halted", partition=partition, reason=reason)
+
+    def _damaged(self, error: LogDamaged) -> None:
+        partitions = sorted(self._partitions) if error.partition is None else [error.partition]
+        for partition in partitions:
+            self._halt(partition, str(error))
+
+    def _start_over(self) -> None:
+        """Forget everything that is in memory; the next turn begins with what the database says."""
+        self.close()
+        self._partitions.clear()
+        self._renew_at = 0.0
+        self._log.assign({})
+
+    def _back_off(self, error: DependencyUnavailable) -> None:
+        self._metrics.retried()
+        self._failures += 1
+        longest = min(BACKOFF_MAX_SECONDS, BACKOFF_FIRST_SECONDS * 2 ** min(self._failures - 1, 10))
+        self._logger.warning("trying again", reason=str(error), failures=self._failures, longest_wait_seconds=longest)
+        self._wait(longest * random.uniform(0.5, 1.0))  # noqa: S311  # jitter, no secret
+
+    def _ready_writer(self) -> Writer:
+        if self._writer is None:
+            self._writer = Writer(self._connect(), self._log.log_id)
+        return self._writer
+
+
+def _check_order(owned: OwnedPartition, records: Sequence[Record]) -> None:
+    """Refuse records that do not follow the position in order; clients of logs have been seen to do that after a seek.
+
+    Raises:
+        LostOwnership: The remedy is the same: take the partition over anew.
+    """
+    expected = owned.position.next_offset
+    for record in records:
+        if record.offset < expected:
+            raise LostOwnership(f"the log gave offset {record.offset} of partition {record.partition} after {expected}")
+        expected = record.offset + 1

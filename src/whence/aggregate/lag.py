@@ -1,0 +1,53 @@
+"""How far behind the log we are, in records and in seconds; looked up at intervals."""
+
+import time
+from collections.abc import Sequence
+
+from whence.aggregate.metrics import AggregateMetrics
+from whence.aggregate.takeover import OwnedPartition
+from whence.eventlog.port import Consumer
+from whence.kit.clock import now_us
+
+LOOK_SECONDS = 5.0
+"""Between two looks: one query for each partition; scrapers come every 10 to 60 s."""
+
+
+class LagWatch:
+    """Measures the lag of owned partitions."""
+
+    def __init__(self, log: Consumer, metrics: AggregateMetrics) -> None:
+        self._log = log
+        self._metrics = metrics
+        self._look_at = 0.0
+        self._caught_up_us: dict[int, int] = {}
+
+    def look(self, partitions: Sequence[OwnedPartition], *, caught_up: bool) -> None:
+        """Measure, if it is time to.
+
+        Args:
+            partitions: Those that are owned now.
+            caught_up: Whether the last poll found nothing, so that none of them waits for anything.
+        """
+        if caught_up:
+            now = now_us()
+            self._caught_up_us.update({owned.position.partition: now for owned in partitions})
+        if time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + LOOK_SECONDS
+        for owned in partitions:
+            self._measure(owned)
+
+    def forget(self, partition: int) -> None:
+        """Another process speaks for the partition now."""
+        self._caught_up_us.pop(partition, None)
+        self._metrics.released(partition)
+
+    def _measure(self, owned: OwnedPartition) -> None:
+        """The next record came after the last applied one, and after the last moment when none waited."""
+        partition = owned.position.partition
+        behind = self._log.watermarks(partition).high - owned.position.next_offset
+        if behind <= 0:
+            self._caught_up_us[partition] = now_us()
+        since_us = max(owned.position.last_appended_us, self._caught_up_us.get(partition, 0))
+        seconds = (now_us() - since_us) / 1e6 if behind > 0 and since_us else 0.0
+        self._metrics.lag(partition, max(behind, 0), max(seconds, 0.0))
