@@ -15,7 +15,7 @@ from whence.embedded.kafka.broker import (
     log_tail,
     running_pid,
     start_node,
-    stop_node,
+    stop_nodes,
     write_properties,
 )
 from whence.embedded.kafka.jars import bring_jars
@@ -90,8 +90,7 @@ class KafkaCluster:
         """Stop every node and wait; *at_once* kills them."""
         if self._plan.is_file():
             self._load_plan()
-        for node in self.nodes:
-            stop_node(node, at_once=at_once)
+        stop_nodes(self.nodes, at_once=at_once)
 
     def _load_plan(self) -> str:
         """Read, or make and keep, the cluster's id and its nodes' ports."""
