@@ -1,0 +1,1 @@
+"""The event log on Apache Kafka: one topic, confluent-kafka as the client."""

@@ -1,0 +1,176 @@
+"""The writing side on Kafka: an idempotent producer, acks=all, and one bridge that wakes the event loop in bulk.
+
+Delivery reports come on the driver's poll thread. They are queued, and one thread-safe wake-up resolves all that
+have gathered: a wake-up for each record would cost more than the record.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import confluent_kafka
+from confluent_kafka import KafkaError, KafkaException, Message
+
+from whence.domain.errors import DependencyUnavailable, OutcomeUnknown, PartlyAppended
+from whence.eventlog.kafka.client import KafkaPlace, client_settings, unavailable
+from whence.eventlog.kafka.topic import TopicAdmin, TopicFacts
+from whence.eventlog.port import NewRecord
+
+DELIVERY_TIMEOUT_MS = 4_000
+"""After this the outcome counts as unknown: below the time an HTTP client waits for its answer."""
+
+LINGER_MS = 1
+"""Records of one partition that come within this time share a request."""
+
+QUEUE_RECORDS = 20_000
+QUEUE_KILOBYTES = 64 * 1024
+"""What may wait for the brokers; a full queue is answered with "later", never kept in memory without bound."""
+
+POLL_SECONDS = 0.1
+"""How long the poll thread sleeps in the driver at most; a delivery report ends the sleep."""
+
+REFRESH_SECONDS = 2.0
+"""How often the topic's identity is asked again, so that tokens name the log that is really written."""
+
+CLOSE_SECONDS = 6.0
+"""How long a close waits for what is under way: the delivery timeout and some air."""
+
+
+@dataclass(slots=True)
+class _Call:
+    """One `append` under way."""
+
+    done: asyncio.Future[None]
+    offsets: list[int | None]
+    missing: int
+    errors: list[KafkaError] = field(default_factory=list)
+
+
+class KafkaAppender:
+    """`whence.eventlog.port.Appender` on a Kafka topic. Open it inside the loop that will use it."""
+
+    def __init__(self, place: KafkaPlace, admin: TopicAdmin, facts: TopicFacts) -> None:
+        self._place = place
+        self._admin = admin
+        self._facts = facts
+        self._loop = asyncio.get_running_loop()
+        self._reports: deque[tuple[_Call, int, KafkaError | None, int]] = deque()
+        self._awake = False
+        self._closing = threading.Event()
+        self._driver = confluent_kafka.Producer(
+            client_settings(place, "ingest")
+            | {
+                "acks": "all",
+                "enable.idempotence": True,
+                "linger.ms": LINGER_MS,
+                "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,
+                "request.timeout.ms": DELIVERY_TIMEOUT_MS - 1_000,
+                "queue.buffering.max.messages": QUEUE_RECORDS,
+                "queue.buffering.max.kbytes": QUEUE_KILOBYTES,
+            }
+        )
+        self._poller = threading.Thread(target=self._poll, name="kafka-poll", daemon=True)
+        self._refresher = threading.Thread(target=self._refresh, name="kafka-topic", daemon=True)
+        self._poller.start()
+        self._refresher.start()
+
+    @classmethod
+    async def open(cls, place: KafkaPlace) -> "KafkaAppender":
+        """An appender for a topic that exists.
+
+        Raises:
+            DependencyUnavailable: If the cluster does not answer.
+            LogDamaged: If there is no such topic.
+        """
+        admin = TopicAdmin(place, "ingest")
+        return cls(place, admin, await asyncio.to_thread(admin.facts))
+
+    @property
+    def log_id(self) -> str:
+        """The identity of the topic that is written."""
+        return self._facts.log_id
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions the topic has."""
+        return self._facts.partitions
+
+    async def append(self, records: Sequence[NewRecord]) -> list[int]:
+        """Append records; see the port."""
+        call = _Call(self._loop.create_future(), [None] * len(records), len(records))
+        for index, record in enumerate(records):
+            if (refusal := self._hand_over(call, index, record)) is not None:
+                if index == 0:
+                    raise refusal
+                call.missing -= len(records) - index
+                break
+        if call.missing:
+            await call.done
+        return self._outcome(call)
+
+    def _hand_over(self, call: _Call, index: int, record: NewRecord) -> DependencyUnavailable | None:
+        """Give one record to the driver; the error if it refuses, so that nothing of this record can be in the log."""
+
+        def report(error: KafkaError | None, message: Message) -> None:
+            self._reports.append((call, index, error, message.offset() or 0))
+            if not self._awake:
+                self._awake = True
+                self._loop.call_soon_threadsafe(self._resolve)
+
+        try:
+            self._driver.produce(
+                self._place.topic, record.value, record.key, partition=record.partition, on_delivery=report
+            )
+        except BufferError:
+            return DependencyUnavailable("kafka", f"{QUEUE_RECORDS} records wait for Kafka already: send again later")
+        except KafkaException as error:
+            return unavailable(error.args[0])
+        return None
+
+    def _resolve(self) -> None:
+        """Give every report that has gathered to its call; runs in the loop."""
+        self._awake = False
+        while self._reports:
+            call, index, error, offset = self._reports.popleft()
+            if error is None:
+                call.offsets[index] = offset
+            else:
+                call.errors.append(error)
+            call.missing -= 1
+            if call.missing == 0 and not call.done.done():
+                call.done.set_result(None)
+
+    @staticmethod
+    def _outcome(call: _Call) -> list[int]:
+        offsets = [offset for offset in call.offsets if offset is not None]
+        if len(offsets) == len(call.offsets):
+            return offsets
+        detail = call.errors[0].str() if call.errors else "the queue of records that wait is full"
+        if offsets:
+            raise PartlyAppended(
+                "kafka", f"Kafka took {len(offsets)} of {len(call.offsets)} records: {detail}", call.offsets
+            )
+        raise OutcomeUnknown("kafka", f"Kafka did not confirm in time: {detail}")
+
+    async def check(self) -> None:
+        """Raise DependencyUnavailable if the cluster does not answer now."""
+        self._facts = await asyncio.to_thread(self._admin.facts)
+
+    async def close(self) -> None:
+        """Wait, bounded, for what is under way, then stop the threads."""
+        await asyncio.to_thread(self._driver.flush, CLOSE_SECONDS)
+        self._closing.set()
+        await asyncio.to_thread(self._poller.join, CLOSE_SECONDS)
+
+    def _poll(self) -> None:
+        while not self._closing.is_set():
+            self._driver.poll(POLL_SECONDS)
+
+    def _refresh(self) -> None:
+        while not self._closing.wait(REFRESH_SECONDS):
+            try:
+                self._facts = self._admin.facts()
+            except Exception:  # noqa: BLE001, S112  # an unreachable cluster is told by `append` and `check`
+                continue

@@ -1,0 +1,152 @@
+"""The reading side of `aggregate` on Kafka.
+
+Positions are the caller's: no group membership, no stored offsets, no automatic reset. The driver goes on silently in
+a topic that was made anew under the same name, so after every read, before the records are handed out, the topic's id
+is asked again: a topic id never comes back, so records read before a matching answer are of the topic we know.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import confluent_kafka
+from confluent_kafka import KafkaError, Message, TopicPartition
+
+from whence.domain.errors import LogDamaged, WhenceError
+from whence.eventlog.kafka.client import DriverSettings, KafkaPlace, client_settings, kafka_errors, unavailable
+from whence.eventlog.kafka.topic import TopicAdmin, TopicFacts
+from whence.eventlog.port import Record, Watermarks
+
+QUEUE_KILOBYTES = 32 * 1024
+"""What the driver fetches ahead, over all partitions."""
+
+FETCH_WAIT_MS = 50
+"""How long a broker may wait for something to send; a new record ends the wait at once."""
+
+IDLE_CHECK_SECONDS = 5.0
+"""Where nothing comes, the cluster is asked this often whether it is there and the topic is the same."""
+
+DRAIN_SECONDS = 0.002
+"""After a first record, how long the rest of what the driver holds may take to be handed over."""
+
+_GONE = frozenset(
+    {
+        KafkaError._AUTO_OFFSET_RESET,
+        KafkaError.OFFSET_OUT_OF_RANGE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError._LOG_TRUNCATION,
+    }
+)
+_PASSING = frozenset({KafkaError._PARTITION_EOF})
+
+
+def reading_settings(place: KafkaPlace, application: str, group: str) -> DriverSettings:
+    """The driver settings of a reader that keeps its own positions."""
+    return client_settings(place, application) | {
+        "group.id": group,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "error",
+        "isolation.level": "read_committed",
+        "fetch.wait.max.ms": FETCH_WAIT_MS,
+        "queued.max.messages.kbytes": QUEUE_KILOBYTES,
+        "fetch.error.backoff.ms": 100,
+    }
+
+
+def to_record(message: Message) -> Record:
+    """A record of the port from one of the driver's messages."""
+    place = cast(int, message.partition()), cast(int, message.offset())
+    return Record(*place, message.timestamp()[1] * 1_000, message.key() or b"", message.value() or b"")
+
+
+class KafkaConsumer:
+    """`whence.eventlog.port.Consumer` on a Kafka topic."""
+
+    def __init__(self, place: KafkaPlace, group: str) -> None:
+        self._place = place
+        self._admin = TopicAdmin(place, "aggregate")
+        self._facts: TopicFacts = self._admin.facts()
+        self._driver = confluent_kafka.Consumer(reading_settings(place, "aggregate", group))
+        self._positions: dict[int, int] = {}
+        self._checked_at = time.monotonic()
+
+    @property
+    def log_id(self) -> str:
+        """The topic's identity, as it was when this reader began."""
+        return self._facts.log_id
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions the topic has."""
+        return self._facts.partitions
+
+    def assign(self, positions: Mapping[int, int]) -> None:
+        """Read exactly these partitions from these next offsets on."""
+        self._positions = dict(positions)
+        with kafka_errors():
+            self._driver.assign([TopicPartition(self._place.topic, p, offset) for p, offset in positions.items()])
+
+    def poll(self, max_records: int, wait_seconds: float) -> list[Record]:
+        """Up to *max_records* records; see the port."""
+        with kafka_errors():
+            messages = self._driver.consume(1, wait_seconds)
+            if messages and max_records > 1:
+                messages += self._driver.consume(max_records - 1, DRAIN_SECONDS)
+        try:
+            records = self._accept(messages)
+            if records or time.monotonic() - self._checked_at > IDLE_CHECK_SECONDS:
+                self._check_topic()
+        except WhenceError:
+            # What was read is read again: nothing of it has been handed out.
+            self.assign(self._positions)
+            raise
+        for record in records:
+            self._positions[record.partition] = record.offset + 1
+        return records
+
+    def _accept(self, messages: Sequence[Message]) -> list[Record]:
+        """The records among *messages* that come next; the driver may repeat some around a new assignment."""
+        records = []
+        expected = dict(self._positions)
+        for message in messages:
+            if (error := message.error()) is not None:
+                self._judge(error, message.partition())
+                continue
+            record = to_record(message)
+            if record.offset >= expected.get(record.partition, record.offset + 1):
+                records.append(record)
+                expected[record.partition] = record.offset + 1
+        return records
+
+    @staticmethod
+    def _judge(error: KafkaError, partition: int | None) -> None:
+        if error.code() in _GONE:
+            raise LogDamaged(f"partition {partition}: the log cannot give what comes next ({error.str()})", partition)
+        if error.code() not in _PASSING:
+            raise unavailable(error)
+
+    def _check_topic(self) -> None:
+        facts = self._admin.facts()
+        self._checked_at = time.monotonic()
+        if facts != self._facts:
+            raise LogDamaged(
+                f"topic {self._place.topic} is not the one that was read before (log {self._facts.log_id} with "
+                f"{self._facts.partitions} partitions, now {facts.log_id} with {facts.partitions})"
+            )
+
+    def watermarks(self, partition: int) -> Watermarks:
+        """The offsets that the partition can give now."""
+        return self._admin.watermarks(partition)
+
+    def advertise(self, next_offsets: Mapping[int, int]) -> None:
+        """Commit offsets to the consumer group for lag tools and autoscalers; best effort, nothing reads them here."""
+        offsets = [TopicPartition(self._place.topic, p, offset) for p, offset in next_offsets.items()]
+        with kafka_errors():
+            self._driver.commit(offsets=offsets, asynchronous=True)
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._driver.close()

@@ -1,0 +1,116 @@
+"""The topic: made with explicit settings, checked at start, told from a topic made anew by its id."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType
+
+from whence.domain.errors import DependencyUnavailable, FieldProblem, InvalidInput, LogDamaged
+from whence.eventlog.kafka.client import REQUEST_TIMEOUT_SECONDS, KafkaPlace, client_settings, kafka_errors, unavailable
+from whence.eventlog.port import Watermarks
+
+REQUIRED_CONFIG: Mapping[str, str] = {
+    # The log is the truth from which scores are rebuilt: nothing leaves it by itself.
+    "cleanup.policy": "delete",
+    "retention.ms": "-1",
+    "retention.bytes": "-1",
+    # The dedupe window is measured in the broker's append time.
+    "message.timestamp.type": "LogAppendTime",
+}
+
+EXACTNESS_CONFIG = ("cleanup.policy", "message.timestamp.type")
+"""Settings that must be as required; where an operator limits retention, that is a warning."""
+
+MAX_PARTITIONS = 256
+"""As for every log: one position row and one lease for each."""
+
+_MISSING = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
+
+
+@dataclass(frozen=True, slots=True)
+class TopicFacts:
+    """What identifies a topic: a topic made anew under the same name has another log id."""
+
+    log_id: str
+    partitions: int
+
+
+class TopicAdmin:
+    """Questions to the cluster about our topic. Thread-safe."""
+
+    def __init__(self, place: KafkaPlace, application: str) -> None:
+        self._place = place
+        self._client = AdminClient(client_settings(place, f"{application}-admin"))
+
+    def facts(self, timeout_seconds: float = REQUEST_TIMEOUT_SECONDS) -> TopicFacts:
+        """The topic's identity now.
+
+        Raises:
+            LogDamaged: If there is no such topic.
+            DependencyUnavailable: If the cluster does not answer.
+        """
+        topic = self._place.topic
+        asked = self._client.describe_topics(TopicCollection([topic]), request_timeout=timeout_seconds)
+        try:
+            found = asked[topic].result()
+        except KafkaException as error:
+            if error.args[0].code() in _MISSING:
+                raise LogDamaged(f"Kafka has no topic {topic}: create it with `whence migrate`") from error
+            raise unavailable(error.args[0]) from error
+        return TopicFacts(log_id_of(str(found.topic_id)), len(found.partitions))
+
+    def watermarks(self, partition: int) -> Watermarks:
+        """The offsets that the partition can give now, asked from its leader."""
+        place = TopicPartition(self._place.topic, partition)
+        return Watermarks(self._offset(place, OffsetSpec.earliest()), self._offset(place, OffsetSpec.latest()))
+
+    def _offset(self, place: TopicPartition, wanted: OffsetSpec) -> int:
+        with kafka_errors():
+            asked = self._client.list_offsets({place: wanted}, request_timeout=REQUEST_TIMEOUT_SECONDS)
+            return int(asked[place].result().offset)
+
+    def create(self, partitions: int, replication: int) -> bool:
+        """Make the topic with our settings; False where it exists.
+
+        Raises:
+            InvalidInput: If the cluster refuses the number of partitions or replicas.
+            DependencyUnavailable: If the cluster does not answer.
+        """
+        config = {**REQUIRED_CONFIG, "min.insync.replicas": str(max(1, replication - 1))}
+        topic = NewTopic(self._place.topic, num_partitions=partitions, replication_factor=replication, config=config)
+        asked = self._client.create_topics([topic], request_timeout=3 * REQUEST_TIMEOUT_SECONDS)
+        try:
+            asked[self._place.topic].result()
+        except KafkaException as error:
+            return self._not_created(error)
+        return True
+
+    @staticmethod
+    def _not_created(error: KafkaException) -> bool:
+        cause = error.args[0]
+        if cause.code() == KafkaError.TOPIC_ALREADY_EXISTS:
+            return False
+        if cause.code() in (KafkaError.INVALID_REPLICATION_FACTOR, KafkaError.INVALID_PARTITIONS):
+            raise InvalidInput(
+                [FieldProblem("WHENCE_KAFKA_REPLICATION", f"the cluster refuses: {cause.str()}")]
+            ) from error
+        raise DependencyUnavailable("kafka", f"Kafka does not make the topic: {cause.str()}") from error
+
+    def config_problems(self) -> list[FieldProblem]:
+        """What is not as we need it in the topic's settings; the ones that would break exactness come first."""
+        resource = ConfigResource(ResourceType.TOPIC, self._place.topic)
+        with kafka_errors():
+            asked = self._client.describe_configs([resource], request_timeout=REQUEST_TIMEOUT_SECONDS)
+            found = {name: entry.value for name, entry in asked[resource].result().items()}
+        return [
+            FieldProblem(name, f"topic {self._place.topic} has {name}={found.get(name)}; set it to {wanted}")
+            for name, wanted in REQUIRED_CONFIG.items()
+            if found.get(name) != wanted
+        ]
+
+
+def log_id_of(topic_id: str) -> str:
+    """Eight hex digits for a topic id."""
+    return hashlib.blake2b(topic_id.encode(), digest_size=4).hexdigest()
