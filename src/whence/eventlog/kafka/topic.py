@@ -1,13 +1,14 @@
 """The topic: made with explicit settings, checked at start, told from a topic made anew by its id."""
 
 import hashlib
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType
 
-from whence.domain.errors import DependencyUnavailable, FieldProblem, InvalidInput, LogDamaged
+from whence.domain.errors import BrokenInvariant, DependencyUnavailable, FieldProblem, InvalidInput, LogDamaged
 from whence.eventlog.kafka.client import REQUEST_TIMEOUT_SECONDS, KafkaPlace, client_settings, kafka_errors, unavailable
 from whence.eventlog.port import Watermarks
 
@@ -26,6 +27,15 @@ EXACTNESS_CONFIG = ("cleanup.policy", "message.timestamp.type")
 MAX_PARTITIONS = 256
 """As for every log: one position row and one lease for each."""
 
+OFFSET_ATTEMPTS = 20
+OFFSET_PAUSE_SECONDS = 0.1
+"""While a partition's leader is being made or moved, a request is repeated for two seconds."""
+
+_LEADER_MOVES = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+)
 _MISSING = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
 
 
@@ -67,9 +77,16 @@ class TopicAdmin:
         return Watermarks(self._offset(place, OffsetSpec.earliest()), self._offset(place, OffsetSpec.latest()))
 
     def _offset(self, place: TopicPartition, wanted: OffsetSpec) -> int:
-        with kafka_errors():
+        for attempt in range(OFFSET_ATTEMPTS):
             asked = self._client.list_offsets({place: wanted}, request_timeout=REQUEST_TIMEOUT_SECONDS)
-            return int(asked[place].result().offset)
+            try:
+                return int(asked[place].result().offset)
+            except KafkaException as error:
+                cause = error.args[0]
+                if attempt + 1 == OFFSET_ATTEMPTS or cause.code() not in _LEADER_MOVES:
+                    raise unavailable(cause) from error
+                time.sleep(OFFSET_PAUSE_SECONDS)
+        raise BrokenInvariant("the loop returns or raises")
 
     def create(self, partitions: int, replication: int) -> bool:
         """Make the topic with our settings; False where it exists.
