@@ -11,6 +11,7 @@ import pytest
 
 from whence.embedded.postgres import EmbeddedPostgres
 from whence.eventlog.adapters import prepare
+from whence.eventlog.places import PostgresPlace
 from whence.kit.database import connect
 from whence.kit.migrate import migrate
 
@@ -25,6 +26,11 @@ class Installation:
 
     url: str
     namespace: str
+
+    @property
+    def log(self) -> PostgresPlace:
+        """Where its event log lies."""
+        return PostgresPlace(self.url, self.namespace, PARTITIONS)
 
     def connect(self) -> psycopg.Connection:
         """An autocommitting connection that sees the installation's tables."""
@@ -48,8 +54,9 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def installation(postgres_url: str) -> Iterator[Installation]:
     """An installation that no other test sees, dropped afterwards."""
     namespace = f"test_{uuid.uuid4().hex[:12]}"
-    migrate(postgres_url, namespace, ["scores", "log"])
-    prepare(postgres_url, namespace, PARTITIONS)
-    yield Installation(postgres_url, namespace)
+    migrate(postgres_url, namespace, ["scores"])
+    made = Installation(postgres_url, namespace)
+    prepare(made.log)
+    yield made
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute(f"DROP SCHEMA {namespace} CASCADE".encode())

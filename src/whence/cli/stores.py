@@ -10,19 +10,17 @@ def prepare_stores(settings: Settings) -> list[str]:
         What was done, one line each; empty if they were of this version.
     """
     from whence.eventlog.adapters import prepare
+    from whence.eventlog.places import log_place
     from whence.kit.migrate import migrate
 
-    log_url = settings.log_url or settings.database_url
-    steps = migrate(log_url, settings.namespace, ["log"])
-    prepare(log_url, settings.namespace, settings.log_partitions)
-    return [f"{step} applied" for step in steps + migrate(settings.database_url, settings.namespace, ["scores"])]
+    steps = prepare(log_place(settings)) + migrate(settings.database_url, settings.namespace, ["scores"])
+    return [step if " " in step else f"{step} applied" for step in steps]
 
 
 def missing_steps(settings: Settings) -> list[str]:
     """What `prepare_stores` would apply now."""
+    from whence.eventlog.adapters import missing
+    from whence.eventlog.places import log_place
     from whence.kit.migrate import pending
 
-    log_url = settings.log_url or settings.database_url
-    return pending(log_url, settings.namespace, ["log"]) + pending(
-        settings.database_url, settings.namespace, ["scores"]
-    )
+    return missing(log_place(settings)) + pending(settings.database_url, settings.namespace, ["scores"])

@@ -1,42 +1,89 @@
-"""Which adapter serves a log's URL: the only place that services and commands need to know."""
+"""Which adapter serves a log's place: the only module that services and commands need to know.
 
-from whence.eventlog import postgres
+Clients are imported only where they are used: who runs on PostgreSQL alone never loads Kafka's.
+"""
+
+from whence.eventlog.places import KafkaPlace, LogPlace
 from whence.eventlog.port import Appender, Consumer, Scanner
-from whence.eventlog.postgres_appender import PostgresAppender
-from whence.eventlog.postgres_readers import PostgresConsumer, PostgresScanner
 
 
-def prepare(url: str, namespace: str, partitions: int) -> None:
-    """Make a migrated installation's log if there is none; *partitions* counts only then.
+def prepare(place: LogPlace) -> list[str]:
+    """Make the log if there is none, and bring it to this version; safe twice, and from two places at once.
+
+    Returns:
+        What was done, one line each.
+
+    Raises:
+        DependencyUnavailable: If the log cannot be reached.
+        InvalidInput: If it cannot be made as wished, or was made by others in a way that would break exactness.
+    """
+    if isinstance(place, KafkaPlace):
+        from whence.eventlog.kafka.topic import prepare_topic
+
+        return prepare_topic(place)
+    from whence.eventlog import postgres
+    from whence.kit.migrate import migrate
+
+    steps = migrate(place.url, place.namespace, ["log"])
+    postgres.prepare(place.url, place.namespace, place.partitions)
+    return steps
+
+
+def missing(place: LogPlace) -> list[str]:
+    """What `prepare` would do now.
 
     Raises:
         DependencyUnavailable: If the log cannot be reached.
     """
-    postgres.prepare(url, namespace, partitions)
+    if isinstance(place, KafkaPlace):
+        from whence.eventlog.kafka.topic import missing_topic
+
+        return missing_topic(place)
+    from whence.kit.migrate import pending
+
+    return pending(place.url, place.namespace, ["log"])
 
 
-async def open_appender(url: str, namespace: str) -> Appender:
+async def open_appender(place: LogPlace) -> Appender:
     """The writing side.
 
     Raises:
         DependencyUnavailable: If the log cannot be reached or has not been made.
     """
-    return await PostgresAppender.open(url, namespace)
+    if isinstance(place, KafkaPlace):
+        from whence.eventlog.kafka.appender import KafkaAppender
+
+        return await KafkaAppender.open(place)
+    from whence.eventlog.postgres_appender import PostgresAppender
+
+    return await PostgresAppender.open(place.url, place.namespace)
 
 
-def open_consumer(url: str, namespace: str) -> Consumer:
+def open_consumer(place: LogPlace) -> Consumer:
     """The reading side of `aggregate`.
 
     Raises:
         DependencyUnavailable: If the log cannot be reached or has not been made.
     """
-    return PostgresConsumer(url, namespace)
+    if isinstance(place, KafkaPlace):
+        from whence.eventlog.kafka.consumer import KafkaConsumer
+
+        return KafkaConsumer(place)
+    from whence.eventlog.postgres_readers import PostgresConsumer
+
+    return PostgresConsumer(place.url, place.namespace)
 
 
-def open_scanner(url: str, namespace: str) -> Scanner:
+def open_scanner(place: LogPlace) -> Scanner:
     """Bounded reads.
 
     Raises:
         DependencyUnavailable: If the log cannot be reached or has not been made.
     """
-    return PostgresScanner(url, namespace)
+    if isinstance(place, KafkaPlace):
+        from whence.eventlog.kafka.scanner import KafkaScanner
+
+        return KafkaScanner(place)
+    from whence.eventlog.postgres_readers import PostgresScanner
+
+    return PostgresScanner(place.url, place.namespace)

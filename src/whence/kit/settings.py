@@ -20,7 +20,7 @@ from whence.kit.secrets import HIDDEN, without_passwords
 
 PREFIX = "WHENCE_"
 TOML_FILE = "whence.toml"
-SECRETS = ("database_url", "log_url", "api_keys")
+SECRETS = ("database_url", "log_url", "api_keys", "kafka_sasl_password")
 """Settings that may also come as `…_FILE`, and whose values no command prints."""
 
 
@@ -38,6 +38,12 @@ def _database_url(text: str) -> str:
     return text
 
 
+def _log_url(text: str) -> str:
+    if text and not text.startswith(("postgresql://", "postgres://", "kafka://")):
+        raise ValueError("must be kafka://host:port[,host:port…]/topic or a postgresql:// URL")
+    return text
+
+
 class Settings(BaseModel):
     """All settings of Whence; the field `name` is the variable `WHENCE_NAME`."""
 
@@ -46,12 +52,25 @@ class Settings(BaseModel):
     database_url: Annotated[str, AfterValidator(_database_url)] = Field(
         "", description="PostgreSQL 15 or newer that holds the scores; under `whence up` the embedded one if not set"
     )
-    log_url: Annotated[str, AfterValidator(_database_url)] = Field(
-        "", description="the event log: `postgresql://…`; the same database as the scores if not set"
+    log_url: Annotated[str, AfterValidator(_log_url)] = Field(
+        "",
+        description="the event log: `kafka://host:port[,host:port…][/topic]` or `postgresql://…`; the same database as "
+        "the scores if not set",
     )
     log_partitions: int = Field(
-        16, ge=1, le=256, description="partitions of the event log; counts only when the log is made"
+        16, ge=1, le=256, description="partitions of an event log in PostgreSQL; counts only when the log is made"
     )
+    kafka_security_protocol: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = Field(
+        "plaintext", description="how brokers are spoken to, in Kafka's own words"
+    )
+    kafka_sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "", description="how we log in to the brokers, in Kafka's own words"
+    )
+    kafka_sasl_username: str = Field("", description="the name that we log in to the brokers with")
+    kafka_sasl_password: SecretStr = Field(SecretStr(""), description="its password")
+    kafka_ssl_ca_file: str = Field("", description="the certificates (PEM) of the authorities that signed the brokers'")
+    kafka_partitions: int = Field(16, ge=1, le=256, description="partitions of the topic; counts only when it is made")
+    kafka_replication: int = Field(1, ge=1, le=9, description="replicas of the topic; counts only when it is made")
     namespace: str = Field(
         "whence",
         pattern=r"^[a-z][a-z0-9_]{0,30}$",

@@ -14,8 +14,9 @@ import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from whence.domain.errors import DependencyUnavailable, OutcomeUnknown, PartlyAppended
-from whence.eventlog.kafka.client import KafkaPlace, client_settings, unavailable
+from whence.eventlog.kafka.client import client_settings, unavailable
 from whence.eventlog.kafka.topic import TopicAdmin, TopicFacts
+from whence.eventlog.places import KafkaPlace
 from whence.eventlog.port import NewRecord
 
 DELIVERY_TIMEOUT_MS = 4_000

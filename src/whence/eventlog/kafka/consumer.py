@@ -13,8 +13,9 @@ import confluent_kafka
 from confluent_kafka import KafkaError, Message, TopicPartition
 
 from whence.domain.errors import LogDamaged, WhenceError
-from whence.eventlog.kafka.client import DriverSettings, KafkaPlace, client_settings, kafka_errors, unavailable
+from whence.eventlog.kafka.client import DriverSettings, client_settings, kafka_errors, unavailable
 from whence.eventlog.kafka.topic import TopicAdmin, TopicFacts
+from whence.eventlog.places import KafkaPlace
 from whence.eventlog.port import Record, Watermarks
 
 QUEUE_KILOBYTES = 32 * 1024
@@ -42,10 +43,10 @@ _GONE = frozenset(
 _PASSING = frozenset({KafkaError._PARTITION_EOF})
 
 
-def reading_settings(place: KafkaPlace, application: str, group: str) -> DriverSettings:
+def reading_settings(place: KafkaPlace, application: str) -> DriverSettings:
     """The driver settings of a reader that keeps its own positions."""
     return client_settings(place, application) | {
-        "group.id": group,
+        "group.id": place.group,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         "auto.offset.reset": "error",
@@ -65,11 +66,11 @@ def to_record(message: Message) -> Record:
 class KafkaConsumer:
     """`whence.eventlog.port.Consumer` on a Kafka topic."""
 
-    def __init__(self, place: KafkaPlace, group: str) -> None:
+    def __init__(self, place: KafkaPlace) -> None:
         self._place = place
         self._admin = TopicAdmin(place, "aggregate")
         self._facts: TopicFacts = self._admin.facts()
-        self._driver = confluent_kafka.Consumer(reading_settings(place, "aggregate", group))
+        self._driver = confluent_kafka.Consumer(reading_settings(place, "aggregate"))
         self._positions: dict[int, int] = {}
         self._checked_at = time.monotonic()
 

@@ -7,9 +7,10 @@ import confluent_kafka
 from confluent_kafka import KafkaError, TopicPartition
 
 from whence.domain.errors import DependencyUnavailable, LogDamaged
-from whence.eventlog.kafka.client import KafkaPlace, kafka_errors, unavailable
+from whence.eventlog.kafka.client import kafka_errors, unavailable
 from whence.eventlog.kafka.consumer import reading_settings, to_record
 from whence.eventlog.kafka.topic import TopicAdmin
+from whence.eventlog.places import KafkaPlace
 from whence.eventlog.port import Record, Watermarks
 
 CHUNK_RECORDS = 5_000
@@ -24,11 +25,11 @@ POLL_SECONDS = 0.5
 class KafkaScanner:
     """`whence.eventlog.port.Scanner` on a Kafka topic."""
 
-    def __init__(self, place: KafkaPlace, group: str) -> None:
+    def __init__(self, place: KafkaPlace) -> None:
         self._place = place
         self._admin = TopicAdmin(place, "scan")
         self._facts = self._admin.facts()
-        settings = reading_settings(place, "scan", f"{group}-scan") | {"enable.partition.eof": True}
+        settings = reading_settings(place, "scan") | {"enable.partition.eof": True}
         self._driver = confluent_kafka.Consumer(settings)
 
     @property

@@ -9,7 +9,8 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPa
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType
 
 from whence.domain.errors import BrokenInvariant, DependencyUnavailable, FieldProblem, InvalidInput, LogDamaged
-from whence.eventlog.kafka.client import REQUEST_TIMEOUT_SECONDS, KafkaPlace, client_settings, kafka_errors, unavailable
+from whence.eventlog.kafka.client import REQUEST_TIMEOUT_SECONDS, client_settings, kafka_errors, unavailable
+from whence.eventlog.places import KafkaPlace
 from whence.eventlog.port import Watermarks
 
 REQUIRED_CONFIG: Mapping[str, str] = {
@@ -21,8 +22,9 @@ REQUIRED_CONFIG: Mapping[str, str] = {
     "message.timestamp.type": "LogAppendTime",
 }
 
-EXACTNESS_CONFIG = ("cleanup.policy", "message.timestamp.type")
-"""Settings that must be as required; where an operator limits retention, that is a warning."""
+EXACTNESS_CONFIG = frozenset({"cleanup.policy", "message.timestamp.type"})
+"""Settings without which the books would not balance. Where an operator limits retention, that is a warning: reconcile
+and rebuild can then speak from that time on."""
 
 MAX_PARTITIONS = 256
 """As for every log: one position row and one lease for each."""
@@ -126,6 +128,31 @@ class TopicAdmin:
             for name, wanted in REQUIRED_CONFIG.items()
             if found.get(name) != wanted
         ]
+
+
+def prepare_topic(place: KafkaPlace) -> list[str]:
+    """Make the topic if there is none and check its settings; what was done or should be, one line each.
+
+    Raises:
+        DependencyUnavailable: If the cluster does not answer.
+        InvalidInput: If the cluster refuses it, or a setting of a topic that others made would break exactness.
+    """
+    admin = TopicAdmin(place, "migrate")
+    made = admin.create(place.partitions, place.replication)
+    problems = admin.config_problems()
+    if fatal := [problem for problem in problems if problem.field in EXACTNESS_CONFIG]:
+        raise InvalidInput(fatal)
+    done = [f"topic {place.topic} made with {place.partitions} partitions"] if made else []
+    return done + [f"warning: {problem.problem}" for problem in problems]
+
+
+def missing_topic(place: KafkaPlace) -> list[str]:
+    """What `prepare_topic` would do now."""
+    try:
+        TopicAdmin(place, "migrate").facts()
+    except LogDamaged:
+        return [f"topic {place.topic} to be made"]
+    return []
 
 
 def log_id_of(topic_id: str) -> str:
