@@ -26,10 +26,10 @@ from integration.eventlog.conformance import (
 from integration.eventlog.proxy import AnswerCuttingProxy
 from whence.domain.errors import DependencyUnavailable, LogDamaged, OutcomeUnknown
 from whence.eventlog import adapters
+from whence.eventlog.places import PostgresPlace
 from whence.eventlog.port import Appender, Consumer, NewRecord, Scanner
 from whence.eventlog.postgres_readers import MAX_POLL_BYTES
 from whence.kit.database import connect
-from whence.kit.migrate import migrate
 
 
 class PostgresLogUnderTest:
@@ -38,20 +38,20 @@ class PostgresLogUnderTest:
     def __init__(self, url: str, namespace: str, partitions: int = PARTITIONS) -> None:
         self.url = url
         self.namespace = namespace
-        migrate(url, namespace, ["log"])
-        adapters.prepare(url, namespace, partitions)
+        self.place = PostgresPlace(url, namespace, partitions)
+        adapters.prepare(self.place)
 
     async def appender(self) -> Appender:
         """A new writing side."""
-        return await adapters.open_appender(self.url, self.namespace)
+        return await adapters.open_appender(self.place)
 
     def consumer(self) -> Consumer:
         """A new reading side."""
-        return adapters.open_consumer(self.url, self.namespace)
+        return adapters.open_consumer(self.place)
 
     def scanner(self) -> Scanner:
         """A new scanner."""
-        return adapters.open_scanner(self.url, self.namespace)
+        return adapters.open_scanner(self.place)
 
     def connect(self) -> psycopg.Connection:
         """A connection beside the adapter."""
@@ -66,7 +66,7 @@ class PostgresLogUnderTest:
         """Make the log anew."""
         with self.connect() as connection:
             connection.execute("TRUNCATE log_info, log_partition, log_record")
-        adapters.prepare(self.url, self.namespace, PARTITIONS)
+        adapters.prepare(self.place)
 
     def drop(self) -> None:
         """Remove the schema."""
@@ -129,7 +129,7 @@ class TestPostgresLog(EventLogConformance):
 def test_prepare_leaves_a_log_as_it_is(log: PostgresLogUnderTest) -> None:
     fill(log, 0, 3)
     with closing(log.scanner()) as before:
-        adapters.prepare(log.url, log.namespace, PARTITIONS + 5)
+        adapters.prepare(PostgresPlace(log.url, log.namespace, PARTITIONS + 5))
         with closing(log.scanner()) as after:
             assert (after.log_id, after.partitions) == (before.log_id, PARTITIONS)
             assert after.watermarks(0) == (0, 3)
@@ -140,9 +140,9 @@ def test_a_missing_log_says_how_to_make_one(installation: Installation) -> None:
         connection.execute("TRUNCATE log_info")
     for namespace in (installation.namespace, "nowhere"):
         with pytest.raises(DependencyUnavailable, match="whence migrate"):
-            adapters.open_scanner(installation.url, namespace)
+            adapters.open_scanner(PostgresPlace(installation.url, namespace))
         with pytest.raises(DependencyUnavailable, match="whence migrate"):
-            asyncio.run(adapters.open_appender(installation.url, namespace))
+            asyncio.run(adapters.open_appender(PostgresPlace(installation.url, namespace)))
 
 
 def test_an_append_under_way_hides_what_comes_after_it(log: PostgresLogUnderTest) -> None:
@@ -244,7 +244,7 @@ def test_an_appender_refuses_a_log_that_was_made_anew_under_it(database: Databas
 
 def test_a_lost_answer_leaves_the_outcome_unknown(log: PostgresLogUnderTest) -> None:
     async def run(proxy: AnswerCuttingProxy) -> list[int]:
-        appender = await adapters.open_appender(proxy.url, log.namespace)
+        appender = await adapters.open_appender(PostgresPlace(proxy.url, log.namespace))
         proxy.cut_answers()
         with pytest.raises(OutcomeUnknown):
             await appender.append([record(0, "in the log, as it turns out")])

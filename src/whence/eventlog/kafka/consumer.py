@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 import confluent_kafka
-from confluent_kafka import KafkaError, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from whence.domain.errors import LogDamaged, WhenceError
 from whence.eventlog.kafka.client import DriverSettings, client_settings, kafka_errors, unavailable
@@ -92,12 +92,8 @@ class KafkaConsumer:
 
     def poll(self, max_records: int, wait_seconds: float) -> list[Record]:
         """Up to *max_records* records; see the port."""
-        with kafka_errors():
-            messages = self._driver.consume(1, wait_seconds)
-            if messages and max_records > 1:
-                messages += self._driver.consume(max_records - 1, DRAIN_SECONDS)
         try:
-            records = self._accept(messages)
+            records = self._accept(self._read(max_records, wait_seconds))
             if records or time.monotonic() - self._checked_at > IDLE_CHECK_SECONDS:
                 self._check_topic()
         except WhenceError:
@@ -107,6 +103,16 @@ class KafkaConsumer:
         for record in records:
             self._positions[record.partition] = record.offset + 1
         return records
+
+    def _read(self, max_records: int, wait_seconds: float) -> list[Message]:
+        try:
+            messages = self._driver.consume(1, wait_seconds)
+            if messages and max_records > 1:
+                messages += self._driver.consume(max_records - 1, DRAIN_SECONDS)
+        except KafkaException as error:
+            self._judge(error.args[0], None)
+            return []
+        return messages
 
     def _accept(self, messages: Sequence[Message]) -> list[Record]:
         """The records among *messages* that come next; the driver may repeat some around a new assignment."""
@@ -122,12 +128,24 @@ class KafkaConsumer:
                 expected[record.partition] = record.offset + 1
         return records
 
-    @staticmethod
-    def _judge(error: KafkaError, partition: int | None) -> None:
+    def _judge(self, error: KafkaError, partition: int | None) -> None:
+        """Raise what an error of the driver means; the cluster itself is asked before a log is called damaged."""
+        if error.code() in _PASSING:
+            return
         if error.code() in _GONE:
-            raise LogDamaged(f"partition {partition}: the log cannot give what comes next ({error.str()})", partition)
-        if error.code() not in _PASSING:
-            raise unavailable(error)
+            self._check_topic()
+            if partition in self._positions:
+                self._check_position(partition, error)
+        raise unavailable(error)
+
+    def _check_position(self, partition: int, error: KafkaError) -> None:
+        low, high = self.watermarks(partition)
+        if not low <= self._positions[partition] <= high:
+            raise LogDamaged(
+                f"partition {partition}: the log holds offsets {low} to {high}, we are at {self._positions[partition]} "
+                f"({error.str()})",
+                partition,
+            )
 
     def _check_topic(self) -> None:
         facts = self._admin.facts()
