@@ -19,6 +19,7 @@ from whence.aggregate.metrics import AggregateMetrics
 from whence.domain.errors import DependencyUnavailable
 from whence.eventlog.adapters import open_consumer
 from whence.eventlog.leases import Leases
+from whence.eventlog.places import log_place
 from whence.kit.admin import AdminServer
 from whence.kit.database import connect
 from whence.kit.health import Readiness
@@ -44,7 +45,7 @@ def run(settings: Settings, host: str, port: int) -> None:
 
 def _aggregate(settings: Settings, listener: socket.socket, stopping: threading.Event) -> None:
     open_scores = partial(connect, settings.database_url, settings.namespace, "aggregate")
-    with closing(open_consumer(settings.log_url or settings.database_url, settings.namespace)) as log:
+    with closing(open_consumer(log_place(settings))) as log:
         with open_scores() as connection:
             claim_log(connection, log.log_id, log.partitions)
             type_codes = declare_event_types(connection, settings.types().names)

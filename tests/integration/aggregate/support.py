@@ -65,7 +65,7 @@ class Shop:
         """Append records as they are; their offsets."""
 
         async def go() -> list[int]:
-            appender = await open_appender(self.installation.url, self.installation.namespace)
+            appender = await open_appender(self.installation.log)
             try:
                 chunks = [records[start : start + 1_000] for start in range(0, len(records), 1_000)]
                 return [offset for chunk in chunks for offset in await appender.append(chunk)]
@@ -104,7 +104,7 @@ class Running:
     """An aggregator that the test turns by hand."""
 
     def __init__(self, installation: Installation, owner: str = "test", lease_seconds: float = 10.0) -> None:
-        self.log = open_consumer(installation.url, installation.namespace)
+        self.log = open_consumer(installation.log)
         self.waits: list[float] = []
         with installation.connect() as connection:
             claim_log(connection, self.log.log_id, self.log.partitions)
