@@ -33,6 +33,10 @@ class FieldProblem:
     problem: str
     limit: str | int | float | None = None
 
+    def __str__(self) -> str:
+        """Field and sentence on one line."""
+        return f"{self.field}: {self.problem}" if self.field else self.problem
+
     def as_dict(self) -> dict[str, str | int | float]:
         """The entry in the `errors` list of a problem document."""
         entry: dict[str, str | int | float] = {"field": self.field, "problem": self.problem}
@@ -43,7 +47,7 @@ class InvalidInput(WhenceError):
     """Input that can never be accepted as it is."""
 
     def __init__(self, problems: list[FieldProblem]) -> None:
-        super().__init__("; ".join(f"{problem.field}: {problem.problem}" for problem in problems))
+        super().__init__("; ".join(str(problem) for problem in problems))
         self.problems = problems
 
 

@@ -19,6 +19,7 @@ from whence.kit.docs_page import DOCS_PATHS, docs_routes
 from whence.kit.edge import EDGE_METRICS, Edge, EdgeLimits, route_values
 from whence.kit.health import HEALTH_PATHS, Readiness, health_routes
 from whence.kit.metrics import Metric, Metrics
+from whence.kit.openapi import complete
 from whence.kit.parameters import field_problems
 from whence.kit.problems import (
     INTERNAL,
@@ -70,7 +71,7 @@ def make_metrics(
     return Metrics(service, [*EDGE_METRICS, *declared], {**(values or {}), **route_values(templates)})
 
 
-def describe(about: About, routers: Sequence[APIRouter]) -> FastAPI:
+def describe_api(about: About, routers: Sequence[APIRouter]) -> FastAPI:
     """The FastAPI application of some routers, without anything that it would need to answer.
 
     The routers' routes are taken over as they are: `include_router` would wrap each in a context of its own, which
@@ -89,6 +90,7 @@ def describe(about: About, routers: Sequence[APIRouter]) -> FastAPI:
         routes=[route for router in routers for route in router.routes],
     )
     api.router.routes.extend(docs_routes(about.title))
+    complete(api)
     return api
 
 
@@ -110,7 +112,7 @@ def create_app(
         keys: The API keys, any of which opens all routes; none leaves them open.
         limits: Of bodies, where the defaults do not fit.
     """
-    api = describe(about, routers)
+    api = describe_api(about, routers)
     api.router.routes.extend(health_routes(readiness, metrics))
     return Application(Edge(api, metrics, keys, limits or EdgeLimits()), api, metrics, readiness)
 

@@ -1,16 +1,20 @@
 """Parameters of HTTP routes: ids in paths, query strings without unknown names, and problems that name the fix."""
 
 import re
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from email.message import Message
 from typing import Annotated, Any
 from urllib.parse import unquote_to_bytes
 
 from fastapi import Path, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BeforeValidator
+from starlette.exceptions import HTTPException
 
 from whence.domain.errors import FieldProblem, InvalidInput
 from whence.domain.events import MAX_ID_LENGTH
+
+JSON = "application/json"
 
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
@@ -51,7 +55,7 @@ PathId = Annotated[str, BeforeValidator(decode_id), Path(min_length=1, max_lengt
 
 
 class Route(APIRoute):
-    """A route that refuses query parameters it does not declare, and single ones given twice.
+    """A route that refuses undeclared query parameters, single ones given twice, and bodies that are not JSON.
 
     Use it as `APIRouter(route_class=Route)`.
     """
@@ -60,13 +64,31 @@ class Route(APIRoute):
         """FastAPI's handler behind the check."""
         handle = super().get_route_handler()
         repeatable = query_parameters(self)
+        has_body = self.body_field is not None
 
         async def handler(request: Request) -> Response:
+            if has_body:
+                check_content_type(request, [JSON])
             if request.scope["query_string"]:
                 check_names([name for name, _ in request.query_params.multi_items()], repeatable)
             return await handle(request)
 
         return handler
+
+
+def check_content_type(request: Request, allowed: Sequence[str]) -> str:
+    """The media type of a request's body.
+
+    Raises:
+        HTTPException: 415 if it is none of the allowed ones, or not UTF-8.
+    """
+    message = Message()
+    message["content-type"] = request.headers.get("content-type", "")
+    media_type = message.get_content_type() if request.headers.get("content-type") else ""
+    charset = message.get_content_charset("utf-8")
+    if media_type not in allowed or charset not in ("utf-8", "us-ascii"):
+        raise HTTPException(415, f"Send the body as `Content-Type: {' or '.join(allowed)}`, in UTF-8.")
+    return media_type
 
 
 def query_parameters(route: APIRoute) -> dict[str, bool]:

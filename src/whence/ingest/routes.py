@@ -1,0 +1,116 @@
+"""The routes of ingest: take the body as bytes, hand it to the acceptor, answer when the log has it."""
+
+from http import HTTPStatus
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Query, Request, Response
+
+from whence.domain.errors import DependencyUnavailable, InvalidInput, OutcomeUnknown
+from whence.domain.event_checks import MAX_BACKFILL_NAME_LENGTH, check_backfill_name
+from whence.domain.events import EventTypes, LoggedEvent
+from whence.ingest.accept import Acceptor, BatchOutcome, NotLogged
+from whence.ingest.bodies import JSON_LINES, batch_entries
+from whence.ingest.schemas import BatchAnswer, EventAccepted, batch_schema, event_schema, request_body
+from whence.kit.openapi import problem_responses
+from whence.kit.parameters import JSON, Route, check_content_type
+from whence.kit.problems import input_problem, problem_response, unavailable_problem
+
+EVENTS_PATH = "/v1/events"
+BATCH_PATH = "/v1/events/batch"
+
+_NOT_LOGGED = "The log does not take it now, or its answer was lost (`outcome-unknown`): send it again"
+_BACKFILL_NOTE = (
+    "The name of the backfill that these events belong to. Its events may be of any age and need an event_id; a "
+    "repeat under the same name is recognised for good."
+)
+
+
+def event_router(acceptor: Acceptor | None, types: EventTypes) -> APIRouter:
+    """The routes; without an acceptor only good for their description."""
+    router = APIRouter(route_class=Route)
+
+    @router.post(
+        EVENTS_PATH,
+        status_code=202,
+        response_model=EventAccepted,
+        summary="Take one event",
+        openapi_extra=request_body(event_schema(types)),
+        responses=problem_responses(
+            {
+                400: "The body is not JSON.",
+                413: "The body is too large.",
+                415: "The body is of another content type.",
+                422: "The event breaks a rule; `errors` names each field.",
+                503: f"{_NOT_LOGGED} with the `event_id` of this problem.",
+            }
+        ),
+    )
+    async def take_event(request: Request) -> Response:
+        """Answers when the log has the event: from then on it is not lost, and a list read with `after` knows it."""
+        check_content_type(request, [JSON])
+        raw = await request.body()
+        try:
+            accepted = await _ready(acceptor).accept(raw)
+        except NotLogged as error:
+            return problem_response(unavailable_problem(error.cause, {"event_id": error.event_id}), request.scope)
+        return _json({"event_id": accepted.event_id, "token": accepted.token}, 202)
+
+    @router.post(
+        BATCH_PATH,
+        response_model=BatchAnswer,
+        response_model_exclude_unset=True,
+        summary="Take up to 1,000 events",
+        openapi_extra=request_body(batch_schema(types), JSON_LINES),
+        responses=problem_responses(
+            {
+                400: "The body is not JSON.",
+                413: "Too many events or bytes at once.",
+                415: "The body is of another content type.",
+                422: "The body is not a batch. (An event that breaks a rule is named in the answer.)",
+                503: f"No event was logged; send the batch again with the ids of `results`. {_NOT_LOGGED}.",
+            }
+        ),
+    )
+    async def take_batch(
+        request: Request,
+        backfill: Annotated[
+            str | None, Query(min_length=1, max_length=MAX_BACKFILL_NAME_LENGTH, description=_BACKFILL_NOTE)
+        ] = None,
+    ) -> Response:
+        """Judges each event on its own: a bad one never spoils the others. As JSON or as JSON lines."""
+        media_type = check_content_type(request, [JSON, JSON_LINES])
+        name = check_backfill_name(backfill) if backfill is not None else None
+        entries = batch_entries(await request.body(), media_type)
+        return _batch_answer(await _ready(acceptor).accept_batch(entries, name), request)
+
+    return router
+
+
+def _ready(acceptor: Acceptor | None) -> Acceptor:
+    if acceptor is None:
+        raise RuntimeError("these routes were made for their description only")
+    return acceptor
+
+
+def _batch_answer(outcome: BatchOutcome, request: Request) -> Response:
+    results = [_result(index, entry, outcome.failure) for index, entry in enumerate(outcome.checked)]
+    if outcome.failure is not None and not isinstance(outcome.failure, OutcomeUnknown):
+        return problem_response(unavailable_problem(outcome.failure, {"results": results}), request.scope)
+    accepted = sum(result["status"] == HTTPStatus.ACCEPTED for result in results)
+    rejected = len(results) - accepted
+    return _json({"accepted": accepted, "rejected": rejected, "token": outcome.token, "results": results}, 200)
+
+
+def _result(index: int, entry: LoggedEvent | InvalidInput, failure: DependencyUnavailable | None) -> dict[str, object]:
+    if isinstance(entry, InvalidInput):
+        problem = input_problem(entry)
+        return {"index": index, "status": problem.status, "problem": problem.as_dict()}
+    if failure is not None:
+        problem = unavailable_problem(failure)
+        return {"index": index, "status": 503, "event_id": entry.event_id, "problem": problem.as_dict()}
+    return {"index": index, "status": 202, "event_id": entry.event_id}
+
+
+def _json(content: object, status: int) -> Response:
+    return Response(msgspec.json.encode(content), status, media_type=JSON)

@@ -1,0 +1,75 @@
+"""What every API description says alike: problems for all that goes wrong, and the API key."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI
+
+from whence.kit.problems import MEDIA_TYPE, TITLES, TYPE_PREFIX
+
+_PROBLEM_CONTENT = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
+_PROBLEM_SCHEMA = {
+    "title": "Problem",
+    "type": "object",
+    "description": "A problem document (RFC 9457). A problem may have further members, named with its route.",
+    "required": ["type", "title", "status", "detail", "request_id"],
+    "properties": {
+        "type": {"type": "string", "enum": [TYPE_PREFIX + slug for slug in TITLES], "description": "Never changes."},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What happened this time and what to do."},
+        "request_id": {"type": "string", "description": "Also in the header `X-Request-ID`; our logs name it."},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["field", "problem"],
+                "properties": {
+                    "field": {"type": "string", "description": "As the client wrote it; empty for the whole body."},
+                    "problem": {"type": "string", "description": "What is wrong and what would be right."},
+                    "limit": {"description": "The bound that was passed.", "type": ["string", "number"]},
+                },
+            },
+        },
+    },
+}
+
+
+def problem_responses(descriptions: dict[int, str]) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route for the errors worth a word of their own; all others are the `default`."""
+    return {status: {"description": text, "content": _PROBLEM_CONTENT} for status, text in descriptions.items()}
+
+
+def complete(api: FastAPI) -> None:
+    """Make the application's description name our problems instead of FastAPI's own errors, and the API key."""
+    describe: Callable[[], dict[str, Any]] = api.openapi
+
+    def openapi() -> dict[str, Any]:
+        description = describe()
+        if "security" not in description:
+            _complete(description)
+        return description
+
+    api.openapi = openapi  # type: ignore[method-assign]
+
+
+def _complete(description: dict[str, Any]) -> None:
+    components = description.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    schemas["Problem"] = _PROBLEM_SCHEMA
+    components["securitySchemes"] = {
+        "key": {"type": "http", "scheme": "bearer", "description": "Needed where the service has API keys."}
+    }
+    description["security"] = [{}, {"key": []}]
+    for path in description["paths"].values():
+        for operation in path.values():
+            _complete_responses(operation["responses"])
+
+
+def _complete_responses(responses: dict[str, Any]) -> None:
+    if "HTTPValidationError" in str(responses.get("422")):
+        responses["422"] = {"description": "A value is not acceptable.", "content": _PROBLEM_CONTENT}
+    responses["default"] = {"description": "Anything that went wrong.", "content": _PROBLEM_CONTENT}
