@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from program import Program
 from whence.embedded.postgres import EmbeddedPostgres
 from whence.eventlog.adapters import prepare
 from whence.eventlog.places import PostgresPlace
@@ -48,6 +49,18 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.start()
     finally:
         server.remove()
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Iterator[Program]:
+    """The `whence` program in an empty folder of its own, with a space; whatever it starts is stopped afterwards."""
+    folder = tmp_path / "a shop"
+    folder.mkdir()
+    program = Program(folder)
+    try:
+        yield program
+    finally:
+        program.close()
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ def _postgres(settings: "Settings") -> Finding:
                 return Finding("PostgreSQL", connection.info.server_version >= 150_000, True, f"{found}; 15 or newer")
         return Finding("PostgreSQL", True, True, f"embedded, from {installed_programs()}")
     except DependencyUnavailable as error:
-        return Finding("PostgreSQL", False, True, str(error))
+        return Finding("PostgreSQL", False, True, " ".join(str(error).split()))
 
 
 def _state(settings: "Settings") -> Finding:

@@ -56,7 +56,7 @@ def main() -> None:
 def _run() -> int:
     try:
         # Typer gives the code of an Exit back; commands themselves return nothing.
-        left = app(standalone_mode=False)
+        left = app(prog_name="whence", standalone_mode=False)
     except typer.Abort:
         console.complain("not done")
         return 1
@@ -76,6 +76,7 @@ def _run() -> int:
 def _wrong_use(error: typer.TyperException) -> str:
     """One line that names the wrong word, what would be right, and where to read on."""
     message = " ".join(error.format_message().split()).replace("Value error, ", "")
+    message = message if message.endswith((".", "?")) else f"{message}."
     context = error.ctx if isinstance(error, UsageError) else None
     if context is None:
         return message

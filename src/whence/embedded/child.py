@@ -2,12 +2,11 @@
 
 import contextlib
 import http.client
-import os
 import signal
 import subprocess
-import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -35,17 +34,25 @@ _WRONG_USE = 2
 _LOG_THREAD_SECONDS = 1.0
 
 
-class Child:
-    """A service that runs as `python -m whence serve NAME`, with its settings in the environment alone."""
+Command = Callable[[str, int], Sequence[str]]
+"""The words that start a service on a host and port."""
 
-    def __init__(self, name: str, host: str, port: int, environment: Mapping[str, str], log: Path) -> None:
+
+class Child:
+    """A service in a process of its own, with its settings in the environment alone."""
+
+    def __init__(
+        self, name: str, command: Command, host: str, port: int, environment: Mapping[str, str], log: Path
+    ) -> None:
         self.name = name
+        self._command = command
         self.url = local_url(host, port)
         self._host = host
         self._port = port
         self._environment = environment
         self._log = LogFile(log)
         self._process: subprocess.Popen[bytes] | None = None
+        self._log_thread: threading.Thread | None = None
         self._part: Part | None = None
         self._has_been_ready = False
         self._short_lives = 0
@@ -65,10 +72,7 @@ class Child:
             self._port = free_port(self._host, self._port)
             self.url = local_url(self._host, self._port)
         self._process = subprocess.Popen(
-            [
-                *(sys.executable, "-P", "-m", "whence", "serve", self.name),
-                *("--host", self._host, "--port", str(self._port), "--parent", str(os.getpid())),
-            ],
+            self._command(self._host, self._port),
             env=dict(self._environment),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -120,7 +124,8 @@ class Child:
 
     def log_tail(self) -> str:
         """The last lines that the service has said."""
-        self._log_thread.join(_LOG_THREAD_SECONDS)
+        if self._log_thread is not None:
+            self._log_thread.join(_LOG_THREAD_SECONDS)
         return self._log.tail()
 
     def _fail_if_hopeless(self, code: int) -> None:

@@ -1,6 +1,7 @@
 """The supervisor of one machine: stores, then services; watched, started again, stopped in order."""
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -8,13 +9,13 @@ from datetime import UTC, datetime
 from typing import Self
 
 from whence.domain.errors import DependencyUnavailable
-from whence.embedded.child import Child
+from whence.embedded.child import Child, Command
 from whence.embedded.environment import child_environment
 from whence.embedded.postgres import EmbeddedPostgres
 from whence.embedded.processes import POLL_SECONDS, birth, stop_process
 from whence.embedded.signals import StopSignals
 from whence.embedded.state import Part, StateFolder
-from whence.kit.listening import check_exposure, free_port
+from whence.kit.listening import ANY_PORT, check_exposure, free_port, is_free
 from whence.kit.settings import Settings
 
 PORTS = {"ingest": 7071, "recommend": 7072, "aggregate": 7073}
@@ -63,6 +64,7 @@ class Supervisor:
             KeyboardInterrupt: A signal asked us to stop before that.
         """
         check_exposure(self._settings.host, self._settings.keys(), self._settings.insecure)
+        is_free(self._settings.host, ANY_PORT)  # raises if that is no address of ours
         self._state.hold()
         try:
             stop_leftovers(self._state)
@@ -105,7 +107,7 @@ class Supervisor:
         for name, usual in PORTS.items():
             port = free_port(self._settings.host, usual, taken | (set(PORTS.values()) - {usual}))
             taken.add(port)
-            child = Child(name, self._settings.host, port, environment, self._state.log(name))
+            child = Child(name, _serve(name), self._settings.host, port, environment, self._state.log(name))
             child.launch()
             self._children.append(child)
         self._note_parts()
@@ -182,6 +184,14 @@ class Supervisor:
             self._postgres.stop()
         self._state.forget_parts()
         self._state.let_go()
+
+
+def _serve(name: str) -> Command:
+    def command(host: str, port: int) -> list[str]:
+        words = [sys.executable, "-P", "-m", "whence", "serve", name]
+        return [*words, "--host", host, "--port", str(port), "--parent", str(os.getpid())]
+
+    return command
 
 
 def stop_leftovers(state: StateFolder) -> list[str]:

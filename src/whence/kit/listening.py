@@ -11,6 +11,7 @@ PORTS_TRIED_MAX = 200
 """How far above its usual port a service looks for a free one."""
 
 PORT_MAX = 65_535
+ANY_PORT = 0
 
 _NOT_FREE = (errno.EADDRINUSE, errno.EACCES)
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # recognised, not bound
