@@ -23,7 +23,7 @@ from whence.eventlog.places import log_place
 from whence.kit.admin import AdminServer
 from whence.kit.database import connect
 from whence.kit.health import Readiness
-from whence.kit.serving import bind
+from whence.kit.listening import bind
 from whence.kit.settings import Settings
 
 STUCK_SECONDS = 120.0

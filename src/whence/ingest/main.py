@@ -8,7 +8,8 @@ from whence.eventlog.places import log_place
 from whence.ingest.app import build_app
 from whence.kit.clock import SystemClock
 from whence.kit.http import Application
-from whence.kit.serving import bind, check_exposure, serve
+from whence.kit.listening import bind
+from whence.kit.serving import serve
 from whence.kit.settings import Settings
 
 
@@ -16,10 +17,9 @@ def run(settings: Settings, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Raises:
-        InvalidInput: If the address is wrong, or open to the world without keys.
+        InvalidInput: If the address cannot be listened on.
         DependencyUnavailable: If the port is busy or the log cannot be reached.
     """
-    check_exposure(host, settings.keys(), settings.insecure)
     serve(_service(settings), bind(host, port))
 
 

@@ -1,4 +1,4 @@
-"""Health: alive, ready, and the metrics. One code for the ASGI services and the small server of the others."""
+"""Health: alive, ready, and the metrics. One code behind the ASGI routes and the small admin server."""
 
 import asyncio
 import threading
@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 import msgspec
 import structlog
-from fastapi import Request, Response
-from fastapi.routing import APIRoute
 
 from whence.domain.errors import WhenceError
 from whence.kit.metrics import Metrics
@@ -110,26 +108,3 @@ def scrape(metrics: Metrics, accept: str) -> HealthAnswer:
     """What `/metrics` answers; call it off the event loop."""
     body, media_type = metrics.render(accept)
     return HealthAnswer(200, body, media_type)
-
-
-def health_routes(readiness: Readiness, metrics: Metrics) -> list[APIRoute]:
-    """The three routes for an ASGI application."""
-
-    async def livez(_: Request) -> Response:
-        return _response(ALIVE)
-
-    async def readyz(_: Request) -> Response:
-        return _response(await readiness.report())
-
-    async def metrics_page(request: Request) -> Response:
-        return _response(await asyncio.to_thread(scrape, metrics, request.headers.get("accept", "")))
-
-    answers = zip(HEALTH_PATHS, (livez, readyz, metrics_page), strict=True)
-    return [APIRoute(path, answer, include_in_schema=False) for path, answer in answers]
-
-
-def _response(answer: HealthAnswer) -> Response:
-    headers = {"cache-control": "no-store", "content-type": answer.media_type}
-    if answer.status == 503:
-        headers["retry-after"] = "1"
-    return Response(answer.body, answer.status, headers=headers)

@@ -5,13 +5,16 @@ import ipaddress
 import socket
 from collections.abc import Collection, Sequence
 
-from whence.domain.errors import FieldProblem, InvalidInput
+from whence.domain.errors import DependencyUnavailable, FieldProblem, InvalidInput
 
 PORTS_TRIED_MAX = 200
 """How far above its usual port a service looks for a free one."""
 
 PORT_MAX = 65_535
 ANY_PORT = 0
+
+BACKLOG = 8_192
+"""Connections that wait in the kernel until they are taken; it may allow fewer (`net.core.somaxconn`)."""
 
 _NOT_FREE = (errno.EADDRINUSE, errno.EACCES)
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # recognised, not bound
@@ -43,6 +46,38 @@ def check_exposure(host: str, keys: Sequence[str], insecure: bool) -> None:
         "to be open, or listen on 127.0.0.1"
     )
     raise InvalidInput([FieldProblem("WHENCE_HOST", problem)])
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket that no other process shares; port 0 takes a free one.
+
+    Raises:
+        DependencyUnavailable: If the port is busy.
+        InvalidInput: If the address cannot be listened on.
+    """
+    if not 0 <= port <= PORT_MAX:
+        raise InvalidInput([FieldProblem("--port", f"must be 0 to {PORT_MAX}, not {port}", PORT_MAX)])
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind)
+    except OSError as error:
+        raise _bad_address(host, port, error) from error
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            message = f"port {port} on {host} is taken by another program; stop that one or choose another --port"
+            raise DependencyUnavailable("port", message) from error
+        raise _bad_address(host, port, error) from error
+    listener.setblocking(False)
+    return listener
+
+
+def _bad_address(host: str, port: int, error: Exception) -> InvalidInput:
+    return InvalidInput([FieldProblem("--host", f"cannot listen on {host} port {port}: {error}")])
 
 
 def free_port(host: str, first: int, taken: Collection[int] = ()) -> int:

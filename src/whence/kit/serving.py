@@ -5,7 +5,6 @@ SIGTERM or SIGINT the port closes at once, requests in flight finish, then the s
 """
 
 import asyncio
-import errno
 import gc
 import signal
 import socket
@@ -20,11 +19,9 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server
 from starlette.types import ASGIApp
 
-from whence.domain.errors import DependencyUnavailable, FieldProblem, InvalidInput
+from whence.domain.errors import BrokenInvariant
 from whence.kit.http import Application
-from whence.kit.listening import PORT_MAX, check_exposure
-
-__all__ = ["bind", "check_exposure", "serve"]
+from whence.kit.listening import BACKLOG
 
 GRACE_SECONDS = 6.0
 """Requests in flight have this long after SIGTERM; with the next two it stays below the 10 s of orchestrators."""
@@ -42,7 +39,7 @@ HEAD_BYTES = 64 * 1024
 """Longest request head; longer ones are answered 431 by the server itself."""
 
 CONNECTIONS = 8_192
-"""Connections served at once; more wait in the kernel's queue of the same length."""
+"""Connections served at once; more wait in the kernel's queue."""
 
 HTTP_THREADS = 1
 """Threads that parse HTTP: Python is the bottleneck, not they."""
@@ -51,38 +48,6 @@ GC_THRESHOLD = 50_000
 """New objects between two collections of the youngest: the default of 700 runs one every few requests."""
 
 _THREADS_GONE_SECONDS = 1.0
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket that no other process shares; port 0 takes a free one.
-
-    Raises:
-        DependencyUnavailable: If the port is busy.
-        InvalidInput: If the address cannot be listened on.
-    """
-    if not 0 <= port <= PORT_MAX:
-        raise InvalidInput([FieldProblem("--port", f"must be 0 to {PORT_MAX}, not {port}", PORT_MAX)])
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind)
-    except OSError as error:
-        raise _bad_address(host, port, error) from error
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(address)
-        listener.listen(CONNECTIONS)
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            message = f"port {port} on {host} is taken by another program; stop that one or choose another --port"
-            raise DependencyUnavailable("port", message) from error
-        raise _bad_address(host, port, error) from error
-    listener.setblocking(False)
-    return listener
-
-
-def _bad_address(host: str, port: int, error: Exception) -> InvalidInput:
-    return InvalidInput([FieldProblem("--host", f"cannot listen on {host} port {port}: {error}")])
 
 
 class _Server(Server):
@@ -98,7 +63,7 @@ class _Server(Server):
             runtime_threads=HTTP_THREADS,
             http=HTTPModes.http1,
             websockets=False,
-            backlog=CONNECTIONS,
+            backlog=BACKLOG,
             backpressure=CONNECTIONS,
             http1_settings=HTTP1Settings(header_read_timeout=HEAD_TIMEOUT_MS, max_buffer_size=HEAD_BYTES),
             log_enabled=False,
@@ -107,7 +72,7 @@ class _Server(Server):
 
     def _init_shared_socket(self) -> None:
         # Granian's stubs know neither the constructor nor that this may be set; its Windows branch does the same.
-        self._shd = SocketHolder(self._listener.detach(), False, CONNECTIONS)  # type: ignore[call-arg,assignment]
+        self._shd = SocketHolder(self._listener.detach(), False, BACKLOG)  # type: ignore[call-arg,assignment]
 
 
 def serve(service: AbstractAsyncContextManager[Application], listener: socket.socket) -> None:
@@ -160,10 +125,13 @@ async def _close(service: AbstractAsyncContextManager[Application]) -> None:
 
 
 async def _first(serving: "asyncio.Task[None]", stop: asyncio.Event) -> None:
-    """Wait for the signal to stop, or for a server that ends by itself."""
+    """Wait for the signal to stop; a server that ends by itself is a mistake of ours."""
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
+    if not stopping.done():
+        stopping.cancel()
+        serving.result()
+        raise BrokenInvariant("the HTTP server ended without having been told to")
 
 
 def _tune_garbage_collection() -> None:

@@ -12,8 +12,8 @@ from whence.domain.errors import DependencyUnavailable
 from whence.kit import health
 from whence.kit.admin import AdminServer
 from whence.kit.health import Readiness
+from whence.kit.listening import bind
 from whence.kit.metrics import Metrics
-from whence.kit.serving import bind
 
 
 class Store:

@@ -3,7 +3,7 @@
 import pytest
 
 from whence.domain.errors import DependencyUnavailable, InvalidInput
-from whence.kit.serving import bind, check_exposure
+from whence.kit.listening import bind, check_exposure
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
