@@ -10,6 +10,8 @@ import psycopg
 import pytest
 
 from program import Program
+from whence.embedded.kafka.cluster import KafkaCluster
+from whence.embedded.kafka.jars import bring_jars, missing_programs
 from whence.embedded.postgres import EmbeddedPostgres
 from whence.eventlog.adapters import prepare
 from whence.eventlog.places import PostgresPlace
@@ -18,6 +20,7 @@ from whence.kit.migrate import migrate
 
 PARTITIONS = 16
 
+KAFKA_HOME = Path(__file__).resolve().parents[1] / ".kafka"
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -73,3 +76,33 @@ def installation(postgres_url: str) -> Iterator[Installation]:
     yield made
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute(f"DROP SCHEMA {namespace} CASCADE".encode())
+
+
+@pytest.fixture(scope="session")
+def kafka_jars() -> Path:
+    """Where Kafka's jars are: brought once into the checkout, as `make kafka` does."""
+    if missing := missing_programs():
+        pytest.skip(f"needs {' and '.join(missing)} for a real Kafka (`make system-deps` brings them)")
+    bring_jars(KAFKA_HOME)
+    return KAFKA_HOME
+
+
+@pytest.fixture(scope="session")
+def kafka(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    """A real Kafka broker for the whole run."""
+    yield from _cluster(kafka_jars, tmp_path_factory.mktemp("kafka"))
+
+
+@pytest.fixture
+def kafka_of_its_own(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    """A broker that a test may stop and kill."""
+    yield from _cluster(kafka_jars, tmp_path_factory.mktemp("kafka"))
+
+
+def _cluster(jars: Path, home: Path, brokers: int = 1) -> Iterator[KafkaCluster]:
+    cluster = KafkaCluster(home, brokers, jars_home=jars)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop(at_once=True)

@@ -6,8 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from whence.domain.errors import DependencyUnavailable, LogDamaged
-from whence.eventlog.group_commit import MAX_CALL_RECORDS
-from whence.eventlog.port import NewRecord, Record, Watermarks
+from whence.eventlog.port import NewRecord, Record, Watermarks, check_call, check_partitions
 
 SCAN_RECORDS = 100
 
@@ -43,8 +42,7 @@ class MemoryLog:
     def watermarks(self, partition: int) -> Watermarks:
         """What the partition can give."""
         self.check()
-        if partition not in self.records:
-            raise ValueError(f"no partition {partition}")
+        check_partitions([partition], self.partitions)
         return Watermarks(self.lows[partition], len(self.records[partition]))
 
     def read(self, partition: int, start: int, end: int) -> list[Record]:
@@ -83,10 +81,7 @@ class MemoryAppender:
 
     async def append(self, records: Sequence[NewRecord]) -> list[int]:
         """Append, or raise without having done anything."""
-        if len(records) > MAX_CALL_RECORDS:
-            raise ValueError("too many records")
-        if not all(0 <= record.partition < self.partitions for record in records):
-            raise ValueError("no such partition")
+        check_call(records, self.partitions)
         await self.check()
         return self._log.append(records)
 
@@ -113,8 +108,7 @@ class MemoryConsumer:
 
     def assign(self, positions: Mapping[int, int]) -> None:
         """Read these partitions from these offsets on."""
-        if not all(0 <= partition < self.partitions for partition in positions):
-            raise ValueError("no such partition")
+        check_partitions(positions, self.partitions)
         self._positions = dict(positions)
 
     def poll(self, max_records: int, wait_seconds: float) -> list[Record]:

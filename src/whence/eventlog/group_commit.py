@@ -12,9 +12,6 @@ from contextlib import suppress
 from whence.domain.errors import BrokenInvariant, DependencyUnavailable, OutcomeUnknown, WhenceError
 from whence.eventlog.port import NewRecord
 
-MAX_CALL_RECORDS = 1_000
-"""Records of one append: the API's largest batch."""
-
 MAX_GROUP_RECORDS = 2_000
 """Records of one write: some 20 ms of PostgreSQL's time, so that a lone append behind it does not wait long."""
 

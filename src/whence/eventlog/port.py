@@ -6,9 +6,12 @@ means that everything below 7 is in. Whoever appends chooses the partition with 
 Every adapter passes `tests/integration/eventlog/conformance.py`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
+
+MAX_CALL_RECORDS = 1_000
+"""Records of one append: the API's largest batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,28 @@ class Watermarks(NamedTuple):
     high: int
 
 
+def check_call(records: Sequence[NewRecord], partitions: int) -> None:
+    """Refuse an append that no log takes.
+
+    Raises:
+        ValueError: If there are too many records, or one for a partition that the log does not have.
+    """
+    if len(records) > MAX_CALL_RECORDS:
+        raise ValueError(f"an append takes at most {MAX_CALL_RECORDS} records, not {len(records)}")
+    check_partitions((record.partition for record in records), partitions)
+
+
+def check_partitions(asked: Iterable[int], partitions: int) -> None:
+    """Refuse partitions that the log does not have.
+
+    Raises:
+        ValueError: If there is one.
+    """
+    for partition in asked:
+        if not 0 <= partition < partitions:
+            raise ValueError(f"the log has the partitions 0 to {partitions - 1}, not {partition}")
+
+
 class Appender(Protocol):
     """The writing side, for asyncio. Safe for concurrent use."""
 
@@ -57,7 +82,7 @@ class Appender(Protocol):
         """How many partitions the log has."""
 
     async def append(self, records: Sequence[NewRecord]) -> list[int]:
-        """Append up to 1,000 records; when this returns they are durable.
+        """Append up to MAX_CALL_RECORDS records; when this returns they are durable.
 
         Returns:
             The offset of each record, in the order given.

@@ -9,8 +9,8 @@ import psycopg
 from psycopg import AsyncConnection
 
 from whence.domain.errors import BrokenInvariant, DependencyUnavailable, OutcomeUnknown
-from whence.eventlog.group_commit import MAX_CALL_RECORDS, GroupCommit
-from whence.eventlog.port import NewRecord
+from whence.eventlog.group_commit import GroupCommit
+from whence.eventlog.port import NewRecord, check_call
 from whence.eventlog.postgres import DEPENDENCY, STATEMENTS, LogInfo, channel, log_errors, log_info
 from whence.kit.database import conninfo
 from whence.kit.pgarrays import ByteaArray, IntArray, register
@@ -54,10 +54,7 @@ class PostgresAppender:
         Raises:
             ValueError: If there are too many records or a partition that the log does not have.
         """
-        if len(records) > MAX_CALL_RECORDS:
-            raise ValueError(f"append takes at most {MAX_CALL_RECORDS} records at once, not {len(records)}")
-        if not all(0 <= record.partition < self.partitions for record in records):
-            raise ValueError(f"the log has the partitions 0 to {self.partitions - 1}")
+        check_call(records, self.partitions)
         return await self._commits.append(records) if records else []
 
     async def check(self) -> None:

@@ -12,7 +12,7 @@ from psycopg.adapt import Loader
 from psycopg.pq import Format
 
 from whence.domain.errors import BrokenInvariant, LogDamaged
-from whence.eventlog.port import Record, Watermarks
+from whence.eventlog.port import Record, Watermarks, check_partitions
 from whence.eventlog.postgres import STATEMENTS, LogInfo, channel, log_errors, log_info
 from whence.kit.database import conninfo
 from whence.kit.pgarrays import BigintArray, IntArray, register
@@ -64,10 +64,8 @@ class _Reader:
 
     def watermarks(self, partition: int) -> Watermarks:
         """The offsets that the partition can give now."""
-        rows = self._rows("watermarks", {"partition": partition})
-        if not rows:
-            raise ValueError(f"the log has the partitions 0 to {self.partitions - 1}, not {partition}")
-        return Watermarks(*rows[0])
+        check_partitions([partition], self.partitions)
+        return Watermarks(*self._rows("watermarks", {"partition": partition})[0])
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -144,8 +142,7 @@ class PostgresConsumer(_Reader):
 
     def assign(self, positions: Mapping[int, int]) -> None:
         """Read exactly these partitions from these next offsets on."""
-        if not all(0 <= partition < self.partitions for partition in positions):
-            raise ValueError(f"the log has the partitions 0 to {self.partitions - 1}, not all of {sorted(positions)}")
+        check_partitions(positions, self.partitions)
         self._positions = dict(positions)
         self._turns = deque(sorted(positions))
 

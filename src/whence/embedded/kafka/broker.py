@@ -102,15 +102,11 @@ def format_storage(jars: Path, node: Node, cluster_id: str) -> None:
 
 def start_node(jars: Path, node: Node) -> None:
     """Start the node's process, apart from our terminal; whether it serves is asked over its port."""
-    with (node.folder / "log.txt").open("ab") as output:
-        process = subprocess.Popen(
-            java(jars, HEAP_MB, "kafka.Kafka", str(node.properties_file)),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    node.pid_file.write_text(str(process.pid))
+    command = java(jars, HEAP_MB, "kafka.Kafka", str(node.properties_file))
+    with (node.folder / "log.txt").open("ab") as output, Path(os.devnull).open("rb") as nothing:
+        files = [(os.POSIX_SPAWN_DUP2, file.fileno(), number) for number, file in enumerate((nothing, output, output))]
+        pid = os.posix_spawnp(command[0], command, os.environ, file_actions=files, setsid=True)
+    node.pid_file.write_text(str(pid))
 
 
 def running_pid(node: Node) -> int | None:

@@ -17,7 +17,7 @@ from whence.domain.errors import DependencyUnavailable, OutcomeUnknown, PartlyAp
 from whence.eventlog.kafka.client import client_settings, unavailable
 from whence.eventlog.kafka.topic import TopicAdmin, TopicFacts
 from whence.eventlog.places import KafkaPlace
-from whence.eventlog.port import NewRecord
+from whence.eventlog.port import NewRecord, check_call
 
 DELIVERY_TIMEOUT_MS = 4_000
 """After this the outcome counts as unknown: below the time an HTTP client waits for its answer."""
@@ -60,6 +60,7 @@ class KafkaAppender:
         self._reports: deque[tuple[_Call, int, KafkaError | None, int]] = deque()
         self._awake = False
         self._closing = threading.Event()
+        self._flushed = threading.Event()
         self._driver = confluent_kafka.Producer(
             client_settings(place, "ingest")
             | {
@@ -100,6 +101,7 @@ class KafkaAppender:
 
     async def append(self, records: Sequence[NewRecord]) -> list[int]:
         """Append records; see the port."""
+        self._refuse_misuse(records)
         call = _Call(self._loop.create_future(), [None] * len(records), len(records))
         for index, record in enumerate(records):
             if (refusal := self._hand_over(call, index, record)) is not None:
@@ -110,6 +112,11 @@ class KafkaAppender:
         if call.missing:
             await call.done
         return self._outcome(call)
+
+    def _refuse_misuse(self, records: Sequence[NewRecord]) -> None:
+        if self._closing.is_set():
+            raise DependencyUnavailable("kafka", "this service is stopping: send again later")
+        check_call(records, self.partitions)
 
     def _hand_over(self, call: _Call, index: int, record: NewRecord) -> DependencyUnavailable | None:
         """Give one record to the driver; the error if it refuses, so that nothing of this record can be in the log."""
@@ -157,16 +164,18 @@ class KafkaAppender:
 
     async def check(self) -> None:
         """Raise DependencyUnavailable if the cluster does not answer now."""
+        self._refuse_misuse(())
         self._facts = await asyncio.to_thread(self._admin.facts)
 
     async def close(self) -> None:
         """Wait, bounded, for what is under way, then stop the threads."""
-        await asyncio.to_thread(self._driver.flush, CLOSE_SECONDS)
         self._closing.set()
+        await asyncio.to_thread(self._driver.flush, CLOSE_SECONDS)
+        self._flushed.set()
         await asyncio.to_thread(self._poller.join, CLOSE_SECONDS)
 
     def _poll(self) -> None:
-        while not self._closing.is_set():
+        while not self._flushed.is_set():
             self._driver.poll(POLL_SECONDS)
 
     def _refresh(self) -> None:

@@ -16,10 +16,13 @@ from whence.domain.errors import LogDamaged, WhenceError
 from whence.eventlog.kafka.client import DriverSettings, client_settings, kafka_errors, unavailable
 from whence.eventlog.kafka.topic import TopicAdmin, TopicFacts
 from whence.eventlog.places import KafkaPlace
-from whence.eventlog.port import Record, Watermarks
+from whence.eventlog.port import Record, Watermarks, check_partitions
 
 QUEUE_KILOBYTES = 32 * 1024
 """What the driver fetches ahead, over all partitions."""
+
+FETCH_KILOBYTES = 256
+"""What one partition sends at a time, so that none waits for another's backlog for long."""
 
 FETCH_WAIT_MS = 50
 """How long a broker may wait for something to send; a new record ends the wait at once."""
@@ -52,6 +55,7 @@ def reading_settings(place: KafkaPlace, application: str) -> DriverSettings:
         "auto.offset.reset": "error",
         "isolation.level": "read_committed",
         "fetch.wait.max.ms": FETCH_WAIT_MS,
+        "max.partition.fetch.bytes": FETCH_KILOBYTES * 1024,
         "queued.max.messages.kbytes": QUEUE_KILOBYTES,
         "fetch.error.backoff.ms": 100,
     }
@@ -86,6 +90,7 @@ class KafkaConsumer:
 
     def assign(self, positions: Mapping[int, int]) -> None:
         """Read exactly these partitions from these next offsets on."""
+        check_partitions(positions, self.partitions)
         self._positions = dict(positions)
         with kafka_errors():
             self._driver.assign([TopicPartition(self._place.topic, p, offset) for p, offset in positions.items()])
@@ -158,6 +163,7 @@ class KafkaConsumer:
 
     def watermarks(self, partition: int) -> Watermarks:
         """The offsets that the partition can give now."""
+        check_partitions([partition], self.partitions)
         return self._admin.watermarks(partition)
 
     def advertise(self, next_offsets: Mapping[int, int]) -> None:

@@ -11,9 +11,9 @@ from whence.eventlog.kafka.client import kafka_errors, unavailable
 from whence.eventlog.kafka.consumer import reading_settings, to_record
 from whence.eventlog.kafka.topic import TopicAdmin
 from whence.eventlog.places import KafkaPlace
-from whence.eventlog.port import Record, Watermarks
+from whence.eventlog.port import Record, Watermarks, check_partitions
 
-CHUNK_RECORDS = 5_000
+CHUNK_RECORDS = 2_000
 """Records handed out at a time."""
 
 STALL_SECONDS = 30.0
@@ -44,10 +44,15 @@ class KafkaScanner:
 
     def watermarks(self, partition: int) -> Watermarks:
         """The offsets that the partition can give now."""
+        check_partitions([partition], self.partitions)
         return self._admin.watermarks(partition)
 
     def scan(self, partition: int, start: int, end: int) -> Iterator[list[Record]]:
         """The records with start <= offset < end in order."""
+        low, high = self.watermarks(partition)
+        if start < low:
+            raise LogDamaged(f"partition {partition}: the log begins at offset {low}, {start} is gone", partition)
+        end = min(end, high)
         if start >= end:
             return
         with kafka_errors():

@@ -2,14 +2,16 @@
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType
 
 from whence.domain.errors import BrokenInvariant, DependencyUnavailable, FieldProblem, InvalidInput, LogDamaged
-from whence.eventlog.kafka.client import REQUEST_TIMEOUT_SECONDS, client_settings, kafka_errors, unavailable
+from whence.eventlog.kafka.client import REQUEST_TIMEOUT_SECONDS, client_settings, unavailable
 from whence.eventlog.places import KafkaPlace
 from whence.eventlog.port import Watermarks
 
@@ -29,11 +31,11 @@ and rebuild can then speak from that time on."""
 MAX_PARTITIONS = 256
 """As for every log: one position row and one lease for each."""
 
-OFFSET_ATTEMPTS = 20
-OFFSET_PAUSE_SECONDS = 0.1
-"""While a partition's leader is being made or moved, a request is repeated for two seconds."""
+SETTLING_ATTEMPTS = 20
+SETTLING_PAUSE_SECONDS = 0.1
+"""While a topic is being made or a leader moves, a request is repeated for two seconds."""
 
-_LEADER_MOVES = (
+_SETTLING = (
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
@@ -79,16 +81,10 @@ class TopicAdmin:
         return Watermarks(self._offset(place, OffsetSpec.earliest()), self._offset(place, OffsetSpec.latest()))
 
     def _offset(self, place: TopicPartition, wanted: OffsetSpec) -> int:
-        for attempt in range(OFFSET_ATTEMPTS):
-            asked = self._client.list_offsets({place: wanted}, request_timeout=REQUEST_TIMEOUT_SECONDS)
-            try:
-                return int(asked[place].result().offset)
-            except KafkaException as error:
-                cause = error.args[0]
-                if attempt + 1 == OFFSET_ATTEMPTS or cause.code() not in _LEADER_MOVES:
-                    raise unavailable(cause) from error
-                time.sleep(OFFSET_PAUSE_SECONDS)
-        raise BrokenInvariant("the loop returns or raises")
+        found = _settled(
+            lambda: self._client.list_offsets({place: wanted}, request_timeout=REQUEST_TIMEOUT_SECONDS)[place]
+        )
+        return int(found.offset)
 
     def create(self, partitions: int, replication: int) -> bool:
         """Make the topic with our settings; False where it exists.
@@ -120,14 +116,28 @@ class TopicAdmin:
     def config_problems(self) -> list[FieldProblem]:
         """What is not as we need it in the topic's settings; the ones that would break exactness come first."""
         resource = ConfigResource(ResourceType.TOPIC, self._place.topic)
-        with kafka_errors():
-            asked = self._client.describe_configs([resource], request_timeout=REQUEST_TIMEOUT_SECONDS)
-            found = {name: entry.value for name, entry in asked[resource].result().items()}
+        entries = _settled(
+            lambda: self._client.describe_configs([resource], request_timeout=REQUEST_TIMEOUT_SECONDS)[resource]
+        )
+        found = {name: entry.value for name, entry in entries.items()}
         return [
             FieldProblem(name, f"topic {self._place.topic} has {name}={found.get(name)}; set it to {wanted}")
             for name, wanted in REQUIRED_CONFIG.items()
             if found.get(name) != wanted
         ]
+
+
+def _settled(ask: Callable[[], "Future[Any]"]) -> Any:
+    """The answer to a request, asked again while a new topic or a partition's leader is being settled."""
+    for attempt in range(SETTLING_ATTEMPTS):
+        try:
+            return ask().result()
+        except KafkaException as error:
+            cause = error.args[0]
+            if attempt + 1 == SETTLING_ATTEMPTS or cause.code() not in _SETTLING:
+                raise unavailable(cause) from error
+            time.sleep(SETTLING_PAUSE_SECONDS)
+    raise BrokenInvariant("the loop returns or raises")
 
 
 def prepare_topic(place: KafkaPlace) -> list[str]:
