@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 PY := .venv/bin/python
 
-.PHONY: help setup setup-dev demo test check bench fuzz lock docs system-deps reset
+.PHONY: help setup setup-dev demo test check bench fuzz kafka kafka-stop lock docs system-deps reset
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -16,7 +16,7 @@ setup-dev: ## set up .venv with the tools for tests and checks as well
 	@python3 scripts/bootstrap.py --dev
 
 demo: setup ## the sample shop on embedded stores; ends with a URL (EXIT=1 stops by itself)
-	@.venv/bin/whence demo $(if $(EXIT),--exit)
+	@.venv/bin/whence demo $(if $(EXIT),--exit) $(if $(LOG),--log $(LOG))
 
 test: setup-dev ## all tests; the last line counts what was skipped and why
 	@$(PY) -m pytest $(ARGS)
@@ -36,6 +36,12 @@ fuzz: setup-dev ## the property tests with many more examples
 lock: ## make the lock files anew (needs uv)
 	@uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra embedded --extra parquet pyproject.toml scripts/build-backend.in -o requirements.lock
 	@uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra embedded --extra parquet --group dev pyproject.toml scripts/build-backend.in -c requirements.lock -o requirements-dev.lock
+
+kafka: setup ## a real Apache Kafka on free ports (BROKERS=3 a cluster); make kafka-stop ends it
+	@.venv/bin/whence kafka start $(if $(BROKERS),--brokers $(BROKERS))
+
+kafka-stop: setup ## stop it
+	@.venv/bin/whence kafka stop
 
 system-deps: ## the Debian packages that some tests use (needs root)
 	@bash scripts/system-deps

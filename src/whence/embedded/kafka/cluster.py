@@ -50,7 +50,7 @@ class KafkaCluster:
 
     @property
     def bootstrap(self) -> str:
-        """`host:port[,host:port…]` for clients."""
+        """`host:port[,host:port…]` for clients; empty before the first start."""
         return ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
 
     def start(self) -> str:
@@ -74,12 +74,12 @@ class KafkaCluster:
             self._wait(node)
         return self.bootstrap
 
-    def running(self) -> bool:
-        """Whether a cluster was made here and all its nodes run."""
+    def running_nodes(self) -> list[Node]:
+        """The nodes of the cluster that was made here whose processes run."""
         if not self._plan.is_file():
-            return False
+            return []
         self._load_plan()
-        return all(running_pid(node) is not None for node in self.nodes)
+        return [node for node in self.nodes if running_pid(node) is not None]
 
     def start_node(self, node: Node) -> None:
         """Start one node if it does not run."""
