@@ -33,6 +33,9 @@ bench: setup-dev ## benchmarks; WHAT=embedded runs one
 fuzz: setup-dev ## the property tests with many more examples
 	@WHENCE_FUZZ=1 $(PY) -m pytest -q tests/unit -m "not needs_data" $(ARGS)
 
+docs: setup-dev ## write the pages that are made from the code
+	@$(PY) scripts/document_settings.py
+
 lock: ## make the lock files anew (needs uv)
 	@uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra embedded --extra parquet pyproject.toml scripts/build-backend.in -o requirements.lock
 	@uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra embedded --extra parquet --group dev pyproject.toml scripts/build-backend.in -c requirements.lock -o requirements-dev.lock

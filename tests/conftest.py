@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from program import Program
+from skips import SkipCounter
 from whence.embedded.kafka.cluster import KafkaCluster
 from whence.embedded.kafka.jars import bring_jars, missing_programs
 from whence.embedded.postgres import EmbeddedPostgres
@@ -22,6 +23,18 @@ PARTITIONS = 16
 
 KAFKA_HOME = Path(__file__).resolve().parents[1] / ".kafka"
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """End every run with a line that says what was skipped."""
+    config.pluginmanager.register(SkipCounter(), "skips")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test marked `needs_data("file", …)` where a file is absent."""
+    for marker in item.iter_markers("needs_data"):
+        if missing := [name for name in marker.args if not (SHARED_DATA / name).is_file()]:
+            pytest.skip(f"needs {', '.join(missing)} in ../shared/data")
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,8 +97,7 @@ def test_the_files_are_small_and_say_where_they_come_from() -> None:
     assert "CC BY" in attribution
 
 
-@pytest.mark.needs_data
-@pytest.mark.skipif(not SOURCE.is_file(), reason=f"needs {SOURCE.name} in shared/data beside the checkout")
+@pytest.mark.needs_data(SOURCE.name)
 def test_the_committed_files_are_what_the_script_cuts_from_the_source(tmp_path: Path) -> None:
     script = ROOT / "scripts" / "cut_sample_shop.py"
     subprocess.run([sys.executable, str(script), str(SOURCE), "--to", str(tmp_path)], check=True)
