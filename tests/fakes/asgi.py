@@ -41,12 +41,13 @@ def call(
         headers: Request headers.
         stall: Whether the body never ends: after its parts nothing more comes.
     """
-    return asyncio.run(_call(app, method, target, [body] if isinstance(body, bytes) else body, headers or {}, stall))
+    return asyncio.run(exchange(app, method, target, [body] if isinstance(body, bytes) else body, headers or {}, stall))
 
 
-async def _call(
+async def exchange(
     app: ASGIApp, method: str, target: str, parts: Sequence[bytes], headers: Mapping[str, str], stall: bool
 ) -> Answer:
+    """Send one request from a running loop; arguments as in `call`."""
     path, _, query = target.partition("?")
     scope = {
         "type": "http",

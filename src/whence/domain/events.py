@@ -36,6 +36,9 @@ DEDUPE_WINDOW_HOURS = 24
 DISMISS = "dismiss"
 """The event type that hides an item from a user until a later positive signal."""
 
+PURCHASE = "purchase"
+"""The event type that `exclude=purchased` asks about."""
+
 _EVENT_TYPE = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 

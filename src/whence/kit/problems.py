@@ -32,6 +32,7 @@ TITLES = {
     "malformed": "The request cannot be read",
     "unauthenticated": "An API key is needed",
     "not-found": "There is nothing here",
+    "expired": "It is no longer kept",
     "method-not-allowed": "The path does not know this method",
     "timeout": "The request took too long to arrive",
     "too-large": "The request is too large",

@@ -173,6 +173,7 @@ CREATE TABLE catalogue_item (
     updated_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX catalogue_item_categories ON catalogue_item USING gin (categories) WHERE NOT deleted;
+CREATE INDEX catalogue_item_available ON catalogue_item (item_id) WHERE available AND NOT deleted;
 
 -- Answers as they were served, for a replay of their reasons: kept 7 days, best effort.
 CREATE TABLE served_list (

@@ -1,0 +1,339 @@
+"""The score of a candidate and the parts that it is the sum of: the plain reference that the read statement equals.
+
+For a user's newest items r = 0, 1, … (newest first) at a moment:
+
+    short_r = 0.5^r * 2^(-age/30 min)           how much the user is at it right now
+    affinity_r = max(sum over event types of weight * decayed sum, 0)
+    co_viewed   (0.24 * short_r/(sum short + 0.05) + long * affinity_r/(sum affinity)) * p(r, candidate)
+    refined     0.30 / max(sum mass + 1, 0.1) * b(r, candidate)
+    trending    0.16 * T_6h + 0.08 * T_1d + 0.06 * T_7d
+    own_signal  0.3 * (0.24 * short_r/(sum short + 0.05) + 0.46 * affinity_r/(sum affinity)), the candidate being r
+
+`long` is 0.16 beside refined weights and 0.46 while none were ever fitted. The sums of co_viewed run over the items
+that have neighbours (ranks unchanged), all others over all newest items. A sum of affinities of 0 makes its term 0.
+
+Source: the method and its measurements on public shopping and click logs, ADR "The score is one linear blend".
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from whence.domain.decay import decay, decayed_sum
+from whence.domain.events import DISMISS, PURCHASE
+
+SHORT_WEIGHT = 0.24
+LONG_WEIGHT = 0.16
+LONG_WEIGHT_ALONE = 0.46
+"""The long memory's weight in co_viewed while no refined weights were ever fitted, and always in own_signal."""
+
+REFINED_WEIGHT = 0.30
+MASS_DAMPING = 1.0
+"""Added to the sum of masses: little evidence makes a small refined part."""
+MASS_MIN = 0.1
+
+SELF_WEIGHT = 0.3
+"""rho: what the user's own items get where repeats are allowed."""
+
+RANK_FACTOR = 0.5
+SHORT_HALF_LIFE_SECONDS = 30 * 60
+SHORT_DAMPING = 0.05
+"""Lets the short memory fade altogether when the user comes back after hours."""
+
+RECENT_ITEMS_READ = 50
+"""The newest items that a read looks at, so that it is bounded for bots too."""
+
+AFFINITY_MIN = 1e-60
+"""A smaller affinity counts as 0: after 49 years, and products of floats stay above the range's end."""
+
+Horizon = Literal["6h", "1d", "7d"]
+TREND_WEIGHTS: Mapping[Horizon, float] = {"6h": 0.16, "1d": 0.08, "7d": 0.06}
+
+Code = Literal["own_signal", "co_viewed", "refined", "trending"]
+Exclude = Literal["none", "purchased", "seen"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """One of the user's newest items: its last event's time and place in the log."""
+
+    item_id: int
+    last_at: datetime
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """What is held of (user, item, event type); `log_sum` is explained in `whence.domain.decay`."""
+
+    item_id: int
+    event_type: str
+    count: int
+    log_sum: float
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Refined:
+    """An item's refined neighbour weights and their sum."""
+
+    weights: Mapping[int, float]
+    mass: float
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything that a list is made from.
+
+    Attributes:
+        recents: Newest first; more than `RECENT_ITEMS_READ` are cut off.
+        signals: The user's signals; several of one (item, event type) add up (a session united with its user).
+        neighbours: p(destination given source) by source.
+        refined: By source; None while no refined weights were ever fitted.
+        trends: The share of the decayed activity by horizon and item.
+    """
+
+    recents: Sequence[Recent] = ()
+    signals: Sequence[Signal] = ()
+    neighbours: Mapping[int, Mapping[int, float]] = field(default_factory=dict)
+    refined: Mapping[int, Refined] | None = None
+    trends: Mapping[Horizon, Mapping[int, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldSignal:
+    """A signal at a moment; `strength` is weight * decayed sum."""
+
+    event_type: str
+    count: int
+    last_at: datetime
+    decayed: float
+    strength: float
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One of the user's newest items at a moment: what it can contribute, before it is normalised."""
+
+    item_id: int
+    last_at: datetime
+    rank: int
+    short: float
+    affinity: float
+    signals: tuple[HeldSignal, ...]
+
+    @property
+    def leading(self) -> HeldSignal | None:
+        """The strongest of its signals: the one that is named where this item is given as a reason."""
+        touches = [signal for signal in self.signals if signal.event_type != DISMISS]
+        return min(touches, key=lambda held: (-held.strength, *_newest_first(held)), default=None)
+
+    @property
+    def newest(self) -> HeldSignal | None:
+        """The newest of its signals: the one that the short memory speaks of."""
+        touches = [signal for signal in self.signals if signal.event_type != DISMISS]
+        return min(touches, key=_newest_first, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One summand of a score, in score units, and what it comes from."""
+
+    code: Code
+    contribution: float
+    source_id: int | None = None
+    event_type: str | None = None
+    count: int = 0
+    last_at: datetime | None = None
+    horizon: Horizon | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An item that may be recommended; the parts sum to the score."""
+
+    item_id: int
+    score: float
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Mixer:
+    """The sums that normalise a user's sources, and the coefficients that follow from them."""
+
+    short_sum: float
+    affinity_sum: float
+    neighbour_short_sum: float
+    neighbour_affinity_sum: float
+    mass_sum: float
+    long_weight: float
+
+    def self_short(self, source: Source) -> float:
+        """What an own item gets from the short memory."""
+        return SELF_WEIGHT * SHORT_WEIGHT * source.short / (self.short_sum + SHORT_DAMPING)
+
+    def self_long(self, strength: float) -> float:
+        """What an own item gets from the long memory for a signal of that strength."""
+        return SELF_WEIGHT * LONG_WEIGHT_ALONE * _share(strength, self.affinity_sum)
+
+    def co_viewed(self, source: Source) -> float:
+        """c_r, which multiplies p(r, candidate)."""
+        short = SHORT_WEIGHT * source.short / (self.neighbour_short_sum + SHORT_DAMPING)
+        return short + self.long_weight * _share(source.affinity, self.neighbour_affinity_sum)
+
+    @property
+    def refined(self) -> float:
+        """e, which multiplies b(r, candidate) for every source alike."""
+        return REFINED_WEIGHT / max(self.mass_sum + MASS_DAMPING, MASS_MIN)
+
+
+def blend(state: State, weights: Mapping[str, float], as_of: datetime, *, repeats: bool = True) -> list[Candidate]:
+    """The candidates of a user at a moment, best first; ties by item id.
+
+    Args:
+        state: What is known of the user and of all users.
+        weights: Of the event types; a type that is missing weighs 0.
+        as_of: The moment; events later than it count as happening at it.
+        repeats: Whether the user's own items are candidates by themselves.
+    """
+    found = sources(state, weights, as_of)
+    mixer = mix(state, found)
+    parts = [*_own_parts(found, mixer)] if repeats else []
+    parts += _neighbour_parts(state, found, mixer)
+    parts += _trend_parts(state)
+    by_item: dict[int, list[Part]] = defaultdict(list)
+    for item_id, part in parts:
+        if part.contribution:
+            by_item[item_id].append(part)
+    candidates = [Candidate(item, sum(part.contribution for part in own), tuple(own)) for item, own in by_item.items()]
+    return sorted(candidates, key=lambda candidate: (-candidate.score, candidate.item_id))
+
+
+def sources(state: State, weights: Mapping[str, float], as_of: datetime) -> list[Source]:
+    """The user's newest items at a moment, newest first."""
+    held = held_by_item(state.signals, weights, as_of)
+    found = []
+    for rank, recent in enumerate(state.recents[:RECENT_ITEMS_READ]):
+        signals = tuple(held.get(recent.item_id, ()))
+        age_seconds = (as_of - recent.last_at).total_seconds()
+        short = RANK_FACTOR**rank * decay(age_seconds, SHORT_HALF_LIFE_SECONDS)
+        affinity = sum(signal.strength for signal in signals)
+        affinity = affinity if affinity >= AFFINITY_MIN else 0.0
+        found.append(Source(recent.item_id, recent.last_at, rank, short, affinity, signals))
+    return found
+
+
+def mix(state: State, found: Sequence[Source]) -> Mixer:
+    """The sums over a user's sources."""
+    with_neighbours = [source for source in found if state.neighbours.get(source.item_id)]
+    refined = state.refined or {}
+    return Mixer(
+        short_sum=sum(source.short for source in found),
+        affinity_sum=sum(source.affinity for source in found),
+        neighbour_short_sum=sum(source.short for source in with_neighbours),
+        neighbour_affinity_sum=sum(source.affinity for source in with_neighbours),
+        mass_sum=sum(refined[source.item_id].mass for source in found if source.item_id in refined),
+        long_weight=LONG_WEIGHT_ALONE if state.refined is None else LONG_WEIGHT,
+    )
+
+
+def hidden_items(signals: Iterable[Signal], weights: Mapping[str, float], exclude: Exclude) -> set[int]:
+    """The items that a user's own signals keep out of the list.
+
+    Dismissed ones, until a later signal of a type with a positive weight; and by policy those bought or ever touched.
+    """
+    by_item: dict[int, list[Signal]] = defaultdict(list)
+    for signal in signals:
+        by_item[signal.item_id].append(signal)
+    return {
+        item
+        for item, own in by_item.items()
+        if is_dismissed(own, weights)
+        or exclude == "seen"
+        or (exclude == "purchased" and any(signal.event_type == PURCHASE for signal in own))
+    }
+
+
+def is_dismissed(signals: Iterable[Signal], weights: Mapping[str, float]) -> bool:
+    """Whether a user's signals on one item say that it was dismissed and not taken up again since."""
+    own = list(signals)
+    dismissed = [signal.last_at for signal in own if signal.event_type == DISMISS]
+    positive = [s.last_at for s in own if s.event_type != DISMISS and weights.get(s.event_type, 0.0) > 0]
+    return bool(dismissed) and not (positive and max(positive) > max(dismissed))
+
+
+def unite(recents: Iterable[Recent]) -> list[Recent]:
+    """The newest items of a user and a session together: each item once, at its newest."""
+    newest: dict[int, Recent] = {}
+    for recent in recents:
+        held = newest.get(recent.item_id)
+        if held is None or (recent.last_at, recent.offset) > (held.last_at, held.offset):
+            newest[recent.item_id] = recent
+    order = sorted(newest.values(), key=lambda recent: (recent.last_at, recent.offset, -recent.item_id), reverse=True)
+    return order[:RECENT_ITEMS_READ]
+
+
+def held_by_item(
+    signals: Iterable[Signal], weights: Mapping[str, float], as_of: datetime
+) -> dict[int, list[HeldSignal]]:
+    """The signals at a moment by item; those of one (item, event type) added up."""
+    grouped: dict[tuple[int, str], list[Signal]] = defaultdict(list)
+    for signal in signals:
+        grouped[signal.item_id, signal.event_type].append(signal)
+    held: dict[int, list[HeldSignal]] = defaultdict(list)
+    for (item_id, event_type), group in sorted(grouped.items()):
+        # A signal newer than the moment is read at its own time: nothing ever counts more than when it was fresh.
+        decayed = math.fsum(decayed_sum(s.log_sum, max(as_of, s.last_at).timestamp()) for s in group)
+        held[item_id].append(
+            HeldSignal(
+                event_type=event_type,
+                count=sum(signal.count for signal in group),
+                last_at=max(signal.last_at for signal in group),
+                decayed=decayed,
+                strength=weights.get(event_type, 0.0) * decayed,
+            )
+        )
+    return held
+
+
+def _own_parts(found: Iterable[Source], mixer: Mixer) -> Iterable[tuple[int, Part]]:
+    """One part for each signal on an own item; the short memory belongs to its newest signal."""
+    for source in found:
+        newest = source.newest
+        for signal in source.signals:
+            contribution = mixer.self_long(signal.strength) if source.affinity else 0.0
+            contribution += mixer.self_short(source) if signal is newest else 0.0
+            yield source.item_id, _source_part("own_signal", contribution, source, signal)
+
+
+def _neighbour_parts(state: State, found: Iterable[Source], mixer: Mixer) -> Iterable[tuple[int, Part]]:
+    for source in found:
+        leading = source.leading
+        for item, probability in state.neighbours.get(source.item_id, {}).items():
+            yield item, _source_part("co_viewed", mixer.co_viewed(source) * probability, source, leading)
+        refined = (state.refined or {}).get(source.item_id)
+        for item, weight in refined.weights.items() if refined else ():
+            yield item, _source_part("refined", mixer.refined * weight, source, leading)
+
+
+def _trend_parts(state: State) -> Iterable[tuple[int, Part]]:
+    for horizon, weight in TREND_WEIGHTS.items():
+        for item, value in state.trends.get(horizon, {}).items():
+            yield item, Part("trending", weight * value, horizon=horizon)
+
+
+def _source_part(code: Code, contribution: float, source: Source, signal: HeldSignal | None) -> Part:
+    if signal is None:
+        return Part(code, contribution, source.item_id)
+    return Part(code, contribution, source.item_id, signal.event_type, signal.count, signal.last_at)
+
+
+def _share(value: float, total: float) -> float:
+    return value / total if total else 0.0
+
+
+def _newest_first(held: HeldSignal) -> tuple[float, str]:
+    return -held.last_at.timestamp(), held.event_type

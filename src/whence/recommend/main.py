@@ -1,0 +1,64 @@
+"""Service 3, recommend: settings → PostgreSQL → application, and what runs behind the answers."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+
+from whence.kit.clock import Clock, SystemClock
+from whence.kit.http import Application
+from whence.kit.listening import bind, check_exposure
+from whence.kit.serving import serve
+from whence.kit.settings import Settings
+from whence.recommend.answer import Answers, Recipe
+from whence.recommend.app import app_metrics, build_app
+from whence.recommend.database import Database
+from whence.recommend.freshness import Progress
+from whence.recommend.served import Housekeeper, ServedLists
+from whence.recommend.service import Service
+
+LAST_WRITE_SECONDS = 1.0
+"""What is left of the served lists has this long to reach PostgreSQL when the service stops."""
+
+
+def run(settings: Settings, host: str, port: int) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        InvalidInput: If the address is wrong, or open to the world without keys.
+        DependencyUnavailable: If the port is busy.
+    """
+    check_exposure(host, settings.keys(), settings.insecure)
+    serve(open_service(settings, SystemClock()), bind(host, port))
+
+
+@asynccontextmanager
+async def open_service(settings: Settings, clock: Clock) -> AsyncIterator[Application]:
+    """The application with everything that it needs; PostgreSQL may come later, until then it is not ready."""
+    metrics = app_metrics()
+    database = Database(settings.database_url, settings.namespace)
+    recipe = Recipe(settings.types().weights, settings.unknown_items == "show")
+    served = ServedLists(database, metrics)
+    answers = Answers(database, Progress(database), served, recipe, clock, metrics)
+    service = Service(database, answers, served, recipe, settings.surface_names(), clock)
+    await database.open()
+    try:
+        async with _behind([served.write_forever(), Housekeeper(database, clock, metrics).run_forever()]):
+            yield build_app(service, metrics, settings.keys())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WRITE_SECONDS):
+                await served.write_waiting()
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def _behind(jobs: Sequence[Coroutine[None, None, None]]) -> AsyncIterator[None]:
+    """Run jobs that never end by themselves while the body runs."""
+    tasks = [asyncio.create_task(job) for job in jobs]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

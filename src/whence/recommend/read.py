@@ -1,0 +1,189 @@
+"""Retrieval: one statement makes the candidates of a user, their evidence, and the version of the answer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.rows import dict_row
+
+from whence.domain import blend, decay
+from whence.domain.blend import Exclude, Horizon
+from whence.domain.reasons import Evidence, EvidenceCode
+from whence.kit.clock import from_us
+from whence.kit.sqlfiles import load_statements
+from whence.recommend.lists import shown_item
+
+CANDIDATES_MAX = 50
+"""The longest list that is retrieved, and that can be asked for."""
+
+FILL_SCAN_MAX = 2_000
+"""Items that are looked at to fill a list when the scored ones do not suffice."""
+
+EVIDENCE_SHORT = 3
+"""The strongest parts that `explain=short` shows."""
+
+EVIDENCE_ALL = 2 * blend.RECENT_ITEMS_READ + blend.RECENT_ITEMS_READ * 64 + len(blend.TREND_WEIGHTS)
+"""More parts than a score can have: two neighbour lists, the signals of 64 event types, the trends."""
+
+WEIGHT_MIN = 1e-30
+"""A smaller weight counts as 0, so that products stay above the range's end: PostgreSQL raises on underflow."""
+
+_STATEMENTS = load_statements(__file__)
+
+_CODES: Mapping[int, tuple[EvidenceCode, Horizon | None]] = {
+    1: ("own_signal", None),
+    2: ("co_viewed", None),
+    3: ("refined", None),
+    4: ("trending", "6h"),
+    5: ("trending", "1d"),
+    6: ("trending", "7d"),
+    7: ("catalogue", None),
+    8: ("known_item", None),
+}
+_SCORED_KIND = 0
+_CONSTANTS = {
+    "recent_items_read": blend.RECENT_ITEMS_READ,
+    "rate_per_second": decay.RATE_PER_SECOND,
+    "landmark_seconds": float(decay.LANDMARK_SECONDS),
+    "min_exponent": decay.MIN_EXPONENT,
+    "rank_factor": blend.RANK_FACTOR,
+    "short_half_life_seconds": float(blend.SHORT_HALF_LIFE_SECONDS),
+    "affinity_min": blend.AFFINITY_MIN,
+    "short_weight": blend.SHORT_WEIGHT,
+    "short_damping": blend.SHORT_DAMPING,
+    "long_weight": blend.LONG_WEIGHT,
+    "long_weight_alone": blend.LONG_WEIGHT_ALONE,
+    "refined_weight": blend.REFINED_WEIGHT,
+    "mass_damping": blend.MASS_DAMPING,
+    "mass_min": blend.MASS_MIN,
+    "self_weight": blend.SELF_WEIGHT,
+    "horizons": list(blend.TREND_WEIGHTS),
+    "trend_weights": list(blend.TREND_WEIGHTS.values()),
+    "fill_scan_max": FILL_SCAN_MAX,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What is asked of the retrieval.
+
+    Attributes:
+        subjects: The user, and a session to unite with it.
+        partitions: The log's partitions of these.
+        weights: Of the event types by name.
+        as_of: The moment that ages are counted to.
+        size: How many candidates at most.
+        exclude: Which of the user's own items to leave out.
+        categories: Any of these; none given is no filter.
+        excluded_items: Items to leave out.
+        unknown_items: Whether items without a catalogue entry may be shown.
+        evidence_max: How many parts of each score to give, the strongest first.
+    """
+
+    subjects: Sequence[str]
+    partitions: Sequence[int]
+    weights: Mapping[str, float]
+    as_of: datetime
+    size: int = CANDIDATES_MAX
+    exclude: Exclude = "none"
+    categories: Sequence[str] = ()
+    excluded_items: Sequence[str] = ()
+    unknown_items: bool = True
+    evidence_max: int = EVIDENCE_SHORT
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """The state that an answer was made from.
+
+    Attributes:
+        log_id, partitions: The log that the scores come from; None before any was aggregated.
+        positions: The next offset of each asked partition that has one.
+        last_event_at: The newest event applied in these partitions.
+    """
+
+    log_id: str | None
+    partitions: int | None
+    positions: Mapping[int, int]
+    last_event_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A candidate.
+
+    Attributes:
+        personal: Whether any part of the score comes from the user's own signals.
+        item: Its catalogue entry, if it has one.
+    """
+
+    item_id: str
+    score: float
+    personal: bool
+    evidence: tuple[Evidence, ...]
+    item: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The candidates, best first, of one version."""
+
+    version: Version
+    found: tuple[Found, ...]
+
+
+async def read_candidates(connection: AsyncConnection, ask: Ask) -> Reading:
+    """Read the candidates of one user in one statement."""
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(_STATEMENTS["candidates"], _CONSTANTS | _parameters(ask), prepare=True)
+        rows = await cursor.fetchall()
+    found = tuple(_found(row, ask) for row in rows if row["item_id"] is not None)
+    return Reading(_version(rows[0]), found)
+
+
+def usable_weights(weights: Mapping[str, float]) -> dict[str, float]:
+    """The weights with those that are as good as 0 set to it."""
+    return {name: weight if abs(weight) >= WEIGHT_MIN else 0.0 for name, weight in weights.items()}
+
+
+def _parameters(ask: Ask) -> dict[str, Any]:
+    weights = usable_weights(ask.weights)
+    return {
+        "subjects": list(ask.subjects),
+        "partitions": list(ask.partitions),
+        "type_names": list(weights),
+        "type_weights": [float(weight) for weight in weights.values()],
+        "as_of": ask.as_of,
+        "size": ask.size,
+        "exclude": ask.exclude,
+        "categories": list(ask.categories) or None,
+        "excluded_items": list(ask.excluded_items),
+        "unknown_items": ask.unknown_items,
+        "evidence_max": ask.evidence_max,
+    }
+
+
+def _version(row: Mapping[str, Any]) -> Version:
+    positions = {int(partition): offset for partition, offset in (row["positions"] or {}).items()}
+    return Version(row["log_id"], row["partitions"], positions, row["last_event_at"])
+
+
+def _found(row: Mapping[str, Any], ask: Ask) -> Found:
+    if row["kind"] == _SCORED_KIND:
+        evidence = tuple(_evidence(part, row, ask) for part in row["parts"] or ())
+    else:
+        evidence = (Evidence(_CODES[row["kind"]][0], 0.0),)
+    return Found(row["item_id"], row["score"], row["personal"], evidence, shown_item(row))
+
+
+def _evidence(part: Sequence[Any], row: Mapping[str, Any], ask: Ask) -> Evidence:
+    kind, item_id, title, event_type, count, last_us, contribution = part
+    code, horizon = _CODES[kind]
+    category = None
+    if horizon == "7d" and ask.categories:
+        code = "popular_in_category"
+        category = next(name for name in ask.categories if name in row["categories"])
+    last_at = None if last_us is None else from_us(last_us)
+    return Evidence(code, float(contribution), item_id, title, event_type, count or 0, last_at, horizon, category)
