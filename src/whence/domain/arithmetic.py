@@ -40,8 +40,7 @@ def _own_signal(part: Part, source: Source, mixer: Mixer) -> str:
 
 
 def _long_term(signal: HeldSignal, total: float) -> str:
-    weight = signal.strength / signal.decayed
-    return f"{blend.LONG_WEIGHT_ALONE} * {weight!r} * {signal.decayed!r} / {total!r}"
+    return f"{blend.LONG_WEIGHT_ALONE} * {signal.weight!r} * {signal.decayed!r} / {total!r}"
 
 
 def _co_viewed(source: Source, mixer: Mixer, probability: float) -> str:

@@ -105,13 +105,18 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class HeldSignal:
-    """A signal at a moment; `strength` is weight * decayed sum."""
+    """A signal at a moment, with the weight of its event type."""
 
     event_type: str
     count: int
     last_at: datetime
     decayed: float
-    strength: float
+    weight: float
+
+    @property
+    def strength(self) -> float:
+        """What it adds to the affinity."""
+        return self.weight * self.decayed
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +298,7 @@ def held_by_item(
                 count=sum(signal.count for signal in group),
                 last_at=max(signal.last_at for signal in group),
                 decayed=decayed,
-                strength=weights.get(event_type, 0.0) * decayed,
+                weight=weights.get(event_type, 0.0),
             )
         )
     return held

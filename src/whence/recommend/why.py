@@ -157,7 +157,7 @@ def _signals(state: State, ask: Ask, listing: Listing | None) -> list[dict[str, 
             "event_type": held.event_type,
             "count": held.count,
             "last_at": held.last_at,
-            "type_weight": weights.get(held.event_type, 0.0),
+            "type_weight": held.weight,
             "decayed_sum": held.decayed,
             "weight": held.strength,
         }
