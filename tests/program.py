@@ -10,7 +10,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 PATIENCE_SECONDS = 120.0
 """A slow, loaded machine is no failure."""
@@ -28,11 +28,20 @@ class Program:
 
     def run(self, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, without stdin; `WHENCE_NAME="value"` are its settings."""
+        return self._run(subprocess.DEVNULL, words, settings)
+
+    def run_reading(self, stdin: IO[bytes], *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """The same with something to read."""
+        return self._run(stdin, words, settings)
+
+    def _run(
+        self, stdin: int | IO[bytes], words: tuple[str, ...], settings: dict[str, str]
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             _command(words),
             cwd=self.folder,
             env=_environment(settings),
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             capture_output=True,
             text=True,
             timeout=PATIENCE_SECONDS,
