@@ -1,9 +1,10 @@
-"""A real ingest for the commands that talk to it."""
+"""Real services for the commands that talk to them."""
 
 import socket
 import subprocess
 from contextlib import closing
 
+import msgspec
 import pytest
 
 from conftest import Installation
@@ -12,28 +13,29 @@ from whence.domain.events import LoggedEvent
 from whence.eventlog.adapters import open_scanner
 
 
-class Ingest:
-    """`whence serve ingest` on a port of its own, and what its log holds."""
+class Service:
+    """`whence serve NAME` on a port of its own."""
 
-    def __init__(self, program: Program, installation: Installation, **settings: str) -> None:
+    def __init__(self, name: str, program: Program, installation: Installation, **settings: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+            self._port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._port}"
+        self._name = name
         self._program = program
-        self._installation = installation
         self._process: subprocess.Popen[str] | None = None
         self.settings = {
             "WHENCE_DATABASE_URL": installation.url,
             "WHENCE_NAMESPACE": installation.namespace,
-            "WHENCE_INGEST_URL": f"http://127.0.0.1:{self.port}",
+            f"WHENCE_{name.upper()}_URL": self.url,
             **settings,
         }
 
     def start(self) -> None:
         """Start it and wait until it is ready."""
-        words = ("serve", "ingest", "--port", str(self.port))
+        words = ("serve", self._name, "--port", str(self._port))
         self._process = self._program.start(*words, **self.settings)
-        assert until(lambda: get(f"{self.settings['WHENCE_INGEST_URL']}/readyz")[0] == 200)
+        assert until(lambda: get(f"{self.url}/readyz")[0] == 200)
 
     def stop(self) -> None:
         """Tell it to stop, and wait."""
@@ -41,10 +43,16 @@ class Ingest:
         self._process.terminate()
         self._process.communicate(timeout=PATIENCE_SECONDS)
 
+
+class Ingest(Service):
+    """Ingest, and what its log holds."""
+
+    def __init__(self, program: Program, installation: Installation, **settings: str) -> None:
+        super().__init__("ingest", program, installation, **settings)
+        self._installation = installation
+
     def events(self) -> list[LoggedEvent]:
         """What the log holds, partition by partition, in order."""
-        import msgspec
-
         with closing(open_scanner(self._installation.log)) as scanner:
             return [
                 msgspec.json.decode(record.value, type=LoggedEvent)
@@ -57,5 +65,12 @@ class Ingest:
 @pytest.fixture
 def ingest(program: Program, installation: Installation) -> Ingest:
     made = Ingest(program, installation)
+    made.start()
+    return made
+
+
+@pytest.fixture
+def recommend(program: Program, installation: Installation) -> Service:
+    made = Service("recommend", program, installation)
     made.start()
     return made
