@@ -9,18 +9,17 @@ from whence.ingest.accept import Acceptor
 from whence.ingest.bodies import MAX_BATCH_BYTES
 from whence.ingest.metrics import INGEST_METRICS
 from whence.ingest.routes import BATCH_PATH, event_router
+from whence.ingest.schemas import component_schemas
 from whence.kit.clock import Clock
 from whence.kit.edge import EdgeLimits
 from whence.kit.health import Readiness
 from whence.kit.http import About, Application, create_app, describe_api, make_metrics
 from whence.kit.settings import Settings
 
-ABOUT = About(
-    "ingest",
-    "Whence ingest",
+_DESCRIPTION = (
     "Takes events. Each is checked field by field and answered when the log has it; a repeat of the same "
     "(user, event_id) counts once, so whatever was not answered can be sent again. Ids may be any text of 1 to 256 "
-    "characters. All times are UTC. Of a field given twice in a JSON object the last one counts.",
+    "characters. All times are UTC. Of a field given twice in a JSON object the last one counts."
 )
 
 LIMITS = EdgeLimits(body_bytes_by_path={BATCH_PATH: MAX_BATCH_BYTES})
@@ -28,11 +27,16 @@ LIMITS = EdgeLimits(body_bytes_by_path={BATCH_PATH: MAX_BATCH_BYTES})
 
 def build_app(appender: Appender, types: EventTypes, clock: Clock, keys: Sequence[str] = ()) -> Application:
     """The application over a log."""
-    metrics = make_metrics(ABOUT.service, [event_router(None, types)], INGEST_METRICS, {"event_type": types.names})
-    router = event_router(Acceptor(appender, types, clock, metrics), types)
-    return create_app(ABOUT, [router], metrics, Readiness({"log": appender.check}), keys, LIMITS)
+    about = _about(types)
+    metrics = make_metrics(about.service, [event_router(None)], INGEST_METRICS, {"event_type": types.names})
+    router = event_router(Acceptor(appender, types, clock, metrics))
+    return create_app(about, [router], metrics, Readiness({"log": appender.check}), keys, LIMITS)
 
 
 def describe() -> dict[str, Any]:
     """The API description (OpenAPI) with the default event types, without anything behind it."""
-    return describe_api(ABOUT, [event_router(None, Settings.model_validate({}).types())]).openapi()
+    return describe_api(_about(Settings.model_validate({}).types()), [event_router(None)]).openapi()
+
+
+def _about(types: EventTypes) -> About:
+    return About("ingest", "Whence ingest", _DESCRIPTION, component_schemas(types))

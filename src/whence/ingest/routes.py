@@ -8,10 +8,10 @@ from fastapi import APIRouter, Query, Request, Response
 
 from whence.domain.errors import DependencyUnavailable, InvalidInput, OutcomeUnknown
 from whence.domain.event_checks import MAX_BACKFILL_NAME_LENGTH, check_backfill_name
-from whence.domain.events import EventTypes, LoggedEvent
+from whence.domain.events import LoggedEvent
 from whence.ingest.accept import Acceptor, BatchOutcome, NotLogged
 from whence.ingest.bodies import JSON_LINES, batch_entries
-from whence.ingest.schemas import BatchAnswer, EventAccepted, batch_schema, event_schema, request_body
+from whence.ingest.schemas import BatchAnswer, EventAccepted, request_body
 from whence.kit.openapi import problem_responses
 from whence.kit.parameters import JSON, Route, check_content_type
 from whence.kit.problems import input_problem, problem_response, unavailable_problem
@@ -26,7 +26,7 @@ _BACKFILL_NOTE = (
 )
 
 
-def event_router(acceptor: Acceptor | None, types: EventTypes) -> APIRouter:
+def event_router(acceptor: Acceptor | None) -> APIRouter:
     """The routes; without an acceptor only good for their description."""
     router = APIRouter(route_class=Route)
 
@@ -35,7 +35,7 @@ def event_router(acceptor: Acceptor | None, types: EventTypes) -> APIRouter:
         status_code=202,
         response_model=EventAccepted,
         summary="Take one event",
-        openapi_extra=request_body(event_schema(types)),
+        openapi_extra=request_body("Event"),
         responses=problem_responses(
             {
                 400: "The body is not JSON.",
@@ -61,7 +61,7 @@ def event_router(acceptor: Acceptor | None, types: EventTypes) -> APIRouter:
         response_model=BatchAnswer,
         response_model_exclude_unset=True,
         summary="Take up to 1,000 events",
-        openapi_extra=request_body(batch_schema(types), JSON_LINES),
+        openapi_extra=request_body("Batch", JSON_LINES),
         responses=problem_responses(
             {
                 400: "The body is not JSON.",

@@ -93,23 +93,19 @@ class BatchAnswer(BaseModel):
     results: list[EntryResult]
 
 
-def event_schema(types: EventTypes) -> dict[str, Any]:
-    """The JSON schema of an event with the installation's event types."""
-    schema = Event.model_json_schema(ref_template=_REF)
-    schema["properties"]["event_type"]["enum"] = list(types.names)
-    return schema
+def component_schemas(types: EventTypes) -> dict[str, Any]:
+    """The schemas of what clients send, with the installation's event types."""
+    event = Event.model_json_schema()
+    event["properties"]["event_type"]["enum"] = list(types.names)
+    batch = Batch.model_json_schema(ref_template=_REF)
+    batch.pop("$defs")
+    anything = {"description": "What is no valid event is named in the answer and spoils none of the others."}
+    batch["properties"]["events"]["items"] = {"anyOf": [{"$ref": _REF.format(model="Event")}, anything]}
+    return {"Event": event, "Batch": batch}
 
 
-def request_body(schema: dict[str, Any], *more_media_types: str) -> dict[str, Any]:
-    """The `openapi_extra` of a route that reads its body itself."""
-    content: dict[str, Any] = {"application/json": {"schema": schema}}
+def request_body(schema: str, *more_media_types: str) -> dict[str, Any]:
+    """The `openapi_extra` of a route that reads its body itself: the named schema as JSON, or text of another type."""
+    content: dict[str, Any] = {"application/json": {"schema": {"$ref": _REF.format(model=schema)}}}
     content |= {media_type: {"schema": {"type": "string"}} for media_type in more_media_types}
     return {"requestBody": {"required": True, "content": content}}
-
-
-def batch_schema(types: EventTypes) -> dict[str, Any]:
-    """The JSON schema of a batch with the installation's event types."""
-    schema = Batch.model_json_schema(ref_template=_REF)
-    schema.pop("$defs")
-    schema["properties"]["events"]["items"] = event_schema(types)
-    return schema

@@ -1,7 +1,7 @@
 """One way to make the HTTP application of a service: FastAPI inside, the edge outside, problems for every error."""
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -36,11 +36,16 @@ OPENAPI_PATH = "/openapi.json"
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a service says of itself in its API description."""
+    """What a service says of itself in its API description.
+
+    Attributes:
+        schemas: Component schemas of bodies that routes read by themselves.
+    """
 
     service: str
     title: str
     description: str
+    schemas: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,7 @@ def describe_api(about: About, routers: Sequence[APIRouter]) -> FastAPI:
         routes=[route for router in routers for route in router.routes],
     )
     api.router.routes.extend(docs_routes(about.title))
-    complete(api)
+    complete(api, about.schemas)
     return api
 
 

@@ -1,6 +1,6 @@
 """What every API description says alike: problems for all that goes wrong, and the API key."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -41,25 +41,30 @@ def problem_responses(descriptions: dict[int, str]) -> dict[int | str, dict[str,
     return {status: {"description": text, "content": _PROBLEM_CONTENT} for status, text in descriptions.items()}
 
 
-def complete(api: FastAPI) -> None:
-    """Make the application's description name our problems instead of FastAPI's own errors, and the API key."""
+def complete(api: FastAPI, schemas: Mapping[str, Any]) -> None:
+    """Make the application's description name our problems instead of FastAPI's own errors, and the API key.
+
+    Args:
+        api: The application.
+        schemas: Further component schemas by name, for bodies that routes read by themselves.
+    """
     describe: Callable[[], dict[str, Any]] = api.openapi
 
     def openapi() -> dict[str, Any]:
         description = describe()
         if "security" not in description:
-            _complete(description)
+            _complete(description, schemas)
         return description
 
     api.openapi = openapi  # type: ignore[method-assign]
 
 
-def _complete(description: dict[str, Any]) -> None:
+def _complete(description: dict[str, Any], further: Mapping[str, Any]) -> None:
     components = description.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    schemas["Problem"] = _PROBLEM_SCHEMA
+    schemas |= {**further, "Problem": _PROBLEM_SCHEMA}
     components["securitySchemes"] = {
         "key": {"type": "http", "scheme": "bearer", "description": "Needed where the service has API keys."}
     }
