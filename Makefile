@@ -35,6 +35,7 @@ fuzz: setup-dev ## the property tests with many more examples
 
 docs: setup-dev ## write the pages that are made from the code
 	@$(PY) scripts/document_settings.py
+	@$(PY) scripts/document_apis.py
 
 lock: ## make the lock files anew (needs uv)
 	@uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra embedded --extra parquet pyproject.toml scripts/build-backend.in -o requirements.lock

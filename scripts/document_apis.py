@@ -4,7 +4,7 @@ import importlib
 import json
 from pathlib import Path
 
-SERVICES = ("ingest",)
+SERVICES = ("ingest", "recommend")
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "openapi"
 

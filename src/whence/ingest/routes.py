@@ -11,8 +11,8 @@ from whence.domain.event_checks import MAX_BACKFILL_NAME_LENGTH, check_backfill_
 from whence.domain.events import LoggedEvent
 from whence.ingest.accept import Acceptor, BatchOutcome, NotLogged
 from whence.ingest.bodies import JSON_LINES, batch_entries
-from whence.ingest.schemas import BatchAnswer, EventAccepted, request_body
-from whence.kit.openapi import problem_responses
+from whence.ingest.schemas import BatchAnswer, EventAccepted
+from whence.kit.openapi import problem_responses, request_body
 from whence.kit.parameters import JSON, Route, check_content_type
 from whence.kit.problems import input_problem, problem_response, unavailable_problem
 

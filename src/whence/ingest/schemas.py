@@ -7,11 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from whence.domain.event_fields import MAX_POSITION
 from whence.domain.events import MAX_BATCH_EVENTS, MAX_CONTEXT_BYTES, MAX_ID_LENGTH, EventTypes
+from whence.kit.openapi import COMPONENT_REF, judged_alone
 
 EXAMPLE_ID = "0199a3c4-7d2e-7b6a-9a53-0f6f1f6a2c11"
 EXAMPLE_TOKEN = "9f3c2a10.3:1042"  # noqa: S105  # no secret
-
-_REF = "#/components/schemas/{model}"
 
 
 class Event(BaseModel):
@@ -97,15 +96,7 @@ def component_schemas(types: EventTypes) -> dict[str, Any]:
     """The schemas of what clients send, with the installation's event types."""
     event = Event.model_json_schema()
     event["properties"]["event_type"]["enum"] = list(types.names)
-    batch = Batch.model_json_schema(ref_template=_REF)
+    batch = Batch.model_json_schema(ref_template=COMPONENT_REF)
     batch.pop("$defs")
-    anything = {"description": "What is no valid event is named in the answer and spoils none of the others."}
-    batch["properties"]["events"]["items"] = {"anyOf": [{"$ref": _REF.format(model="Event")}, anything]}
+    batch["properties"]["events"]["items"] = judged_alone("Event")
     return {"Event": event, "Batch": batch}
-
-
-def request_body(schema: str, *more_media_types: str) -> dict[str, Any]:
-    """The `openapi_extra` of a route that reads its body itself: the named schema as JSON, or text of another type."""
-    content: dict[str, Any] = {"application/json": {"schema": {"$ref": _REF.format(model=schema)}}}
-    content |= {media_type: {"schema": {"type": "string"}} for media_type in more_media_types}
-    return {"requestBody": {"required": True, "content": content}}

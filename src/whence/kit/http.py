@@ -146,7 +146,7 @@ async def _unavailable(request: Request, error: Exception) -> Response:
 
 async def _status(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
-    headers = dict(error.headers or {})
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
     detail = error.detail
     if error.status_code == HTTPStatus.NOT_FOUND:
         detail = f"No route answers this path; {OPENAPI_PATH} lists all."

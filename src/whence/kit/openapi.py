@@ -7,6 +7,9 @@ from fastapi import FastAPI
 
 from whence.kit.problems import MEDIA_TYPE, TITLES, TYPE_PREFIX
 
+COMPONENT_REF = "#/components/schemas/{model}"
+"""Where a description keeps a named schema; a `ref_template` for pydantic."""
+
 _PROBLEM_CONTENT = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 _PROBLEM_SCHEMA = {
@@ -39,6 +42,28 @@ _PROBLEM_SCHEMA = {
 def problem_responses(descriptions: dict[int, str]) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route for the errors worth a word of their own; all others are the `default`."""
     return {status: {"description": text, "content": _PROBLEM_CONTENT} for status, text in descriptions.items()}
+
+
+def request_body(schema: str, *more_media_types: str) -> dict[str, Any]:
+    """The `openapi_extra` of a route that reads its body by itself.
+
+    Args:
+        schema: Name of the component that describes it as JSON.
+        more_media_types: Further content types, described as text.
+    """
+    content: dict[str, Any] = {"application/json": {"schema": _reference(schema)}}
+    content |= {media_type: {"schema": {"type": "string"}} for media_type in more_media_types}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def judged_alone(schema: str) -> dict[str, Any]:
+    """The schema of one entry of a batch: the named component, but the batch is taken whatever the entry is."""
+    anything = {"description": "An entry that breaks a rule is named in the answer and spoils none of the others."}
+    return {"anyOf": [_reference(schema), anything]}
+
+
+def _reference(schema: str) -> dict[str, str]:
+    return {"$ref": COMPONENT_REF.format(model=schema)}
 
 
 def complete(api: FastAPI, schemas: Mapping[str, Any]) -> None:

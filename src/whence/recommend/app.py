@@ -12,6 +12,7 @@ from whence.kit.metrics import Metrics
 from whence.recommend.item_routes import BATCH_BYTES_MAX, BATCH_PATH, item_router
 from whence.recommend.list_routes import list_router
 from whence.recommend.metrics import DB_CONNECTIONS, DB_WAITING, DECLARED
+from whence.recommend.schemas import component_schemas
 from whence.recommend.service import Service
 from whence.recommend.user_routes import user_router
 
@@ -21,6 +22,7 @@ ABOUT = About(
     "Gives lists with reasons, and keeps the catalogue. Every score is the sum of its evidence: what this user did, "
     "what others touched together, and what is active now. Ids may be any text of 1 to 256 characters and are "
     "percent-encoded in paths, `/` too. All times are UTC.",
+    component_schemas(),
 )
 LIMITS = EdgeLimits(body_bytes_by_path={BATCH_PATH: BATCH_BYTES_MAX})
 

@@ -9,11 +9,11 @@ from whence.catalogue.checks import ITEMS_MAX, Item, check_batch_entry, check_it
 from whence.catalogue.items import delete_item, get_item, put_items
 from whence.domain.errors import FieldProblem, InvalidInput
 from whence.domain.event_checks import read_json
-from whence.kit.openapi import problem_responses
+from whence.kit.openapi import problem_responses, request_body
 from whence.kit.parameters import JSON, PathId, Route, check_content_type
 from whence.kit.problems import Problem, input_problem, problem_response
 from whence.recommend.responses import json_response
-from whence.recommend.schemas import Batch, BatchAnswer, CatalogueItem, Deleted
+from whence.recommend.schemas import BatchAnswer, CatalogueItem, Deleted
 from whence.recommend.service import Service, of
 
 BATCH_PATH = "/v1/items/batch"
@@ -39,7 +39,7 @@ def item_router(service: Service | None) -> APIRouter:
         BATCH_PATH,
         response_model=BatchAnswer,
         summary="Put up to 1,000 items",
-        openapi_extra=_body(Batch.model_json_schema()),
+        openapi_extra=request_body("ItemBatch"),
         responses=problem_responses(_BODY_PROBLEMS),
     )
     async def put_batch(request: Request) -> Response:
@@ -52,7 +52,7 @@ def item_router(service: Service | None) -> APIRouter:
         "/v1/items/{item_id}",
         response_model=CatalogueItem,
         summary="Put an item",
-        openapi_extra=_body(Item.model_json_schema()),
+        openapi_extra=request_body("Item"),
         responses=problem_responses(_BODY_PROBLEMS) | {201: {"model": CatalogueItem, "description": "It is new."}},
     )
     async def put_item(item_id: PathId, request: Request) -> Response:
@@ -134,7 +134,3 @@ async def _put_batch(service: Service, entries: list[Any]) -> dict[str, Any]:
             result["status"] = 201
     rejected = sum(result["status"] == 422 for result in results)
     return {"accepted": len(results) - rejected, "rejected": rejected, "results": results}
-
-
-def _body(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": {JSON: {"schema": schema}}}}

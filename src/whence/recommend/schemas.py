@@ -9,6 +9,7 @@ from whence.catalogue.checks import CATEGORY_LENGTH_MAX, ITEMS_MAX, Item
 from whence.domain.blend import Exclude, Horizon
 from whence.domain.events import MAX_ID_LENGTH
 from whence.domain.reasons import EvidenceCode
+from whence.kit.openapi import COMPONENT_REF, judged_alone
 from whence.kit.parameters import id_problem
 from whence.recommend.question import Explain, Rerank
 from whence.recommend.read import CANDIDATES_MAX
@@ -291,3 +292,11 @@ class Deleted(BaseModel):
 
     item_id: str
     deleted: Literal[True]
+
+
+def component_schemas() -> dict[str, Any]:
+    """The schemas of what clients send."""
+    batch = Batch.model_json_schema(ref_template=COMPONENT_REF)
+    entry = batch.pop("$defs")["BatchEntry"]
+    batch["properties"]["items"]["items"] = judged_alone("ItemEntry")
+    return {"Item": Item.model_json_schema(), "ItemEntry": entry, "ItemBatch": batch}

@@ -143,6 +143,7 @@ def test_nothing_there_and_wrong_methods_are_problems() -> None:
     answer = call(app, "POST", "/v1/things/t")
     assert_problem(answer, 405, "method-not-allowed")
     assert answer.headers["allow"] == "DELETE, PUT"
+    assert [name for name, _ in answer.raw_headers].count("allow") == 1
 
 
 def test_a_dependency_that_is_away_is_a_503_without_its_secrets() -> None:
