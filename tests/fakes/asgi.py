@@ -15,8 +15,13 @@ class Answer:
     """What came back."""
 
     status: int
-    headers: Mapping[str, str]
+    raw_headers: Sequence[tuple[str, str]]
     body: bytes
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers by lower-case name."""
+        return dict(self.raw_headers)
 
     def json(self) -> Any:
         """The body as JSON."""
@@ -80,6 +85,5 @@ async def exchange(
     await app(scope, receive, send)
     start = next(message for message in sent if message["type"] == "http.response.start")
     answered = b"".join(message.get("body", b"") for message in sent if message["type"] == "http.response.body")
-    return Answer(
-        start["status"], {name.decode().lower(): value.decode() for name, value in start["headers"]}, answered
-    )
+    raw_headers = [(name.decode().lower(), value.decode()) for name, value in start["headers"]]
+    return Answer(start["status"], raw_headers, answered)
