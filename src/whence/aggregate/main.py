@@ -12,6 +12,7 @@ from functools import partial
 
 import structlog
 
+from whence.aggregate.compactor import Compactor
 from whence.aggregate.consumer import Aggregator
 from whence.aggregate.declare import claim_log, declare_event_types
 from whence.aggregate.decode import Rules
@@ -21,6 +22,7 @@ from whence.eventlog.adapters import open_consumer
 from whence.eventlog.leases import Leases
 from whence.eventlog.places import log_place
 from whence.kit.admin import AdminServer
+from whence.kit.clock import SystemClock
 from whence.kit.database import connect
 from whence.kit.health import Readiness
 from whence.kit.listening import bind
@@ -28,6 +30,9 @@ from whence.kit.settings import Settings
 
 STUCK_SECONDS = 120.0
 """A loop that has not turned for this long is stuck: every single wait in it ends much earlier."""
+
+COMPACTOR_STOP_SECONDS = 5.0
+"""Wait for the compactor's transaction at the end; what it has not committed by then is folded by the next process."""
 
 
 def run(settings: Settings, host: str, port: int) -> None:
@@ -53,7 +58,7 @@ def _aggregate(settings: Settings, listener: socket.socket, stopping: threading.
         leases = Leases(settings.database_url, settings.namespace, _member_name(), log.partitions)
         rules = Rules(log.partitions, type_codes)
         with closing(Aggregator(log, leases, open_scores, rules, metrics, stopping.wait)) as aggregator:
-            with _admin(listener, aggregator, metrics):
+            with _admin(listener, aggregator, metrics), _compacting(Compactor(open_scores, metrics, SystemClock())):
                 _turn_until(stopping, aggregator)
             with suppress(DependencyUnavailable):
                 leases.leave()
@@ -87,6 +92,19 @@ def _admin(listener: socket.socket, aggregator: Aggregator, metrics: AggregateMe
     finally:
         readiness.drain()
         server.stop()
+
+
+@contextmanager
+def _compacting(compactor: Compactor) -> Iterator[None]:
+    """The compactor in a thread of its own while the loop runs."""
+    stopping = threading.Event()
+    thread = threading.Thread(target=compactor.run, args=[stopping], name="compactor", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join(COMPACTOR_STOP_SECONDS)
 
 
 def _stop_on_signals() -> threading.Event:

@@ -87,7 +87,7 @@ UNACCOUNTED = Metric(
     "Offsets below the positions that are neither applied, duplicate, dead nor absent: 0, always.",
 )
 COMPACTOR_BEHIND = Metric(
-    "whence_aggregate_compactor_behind_records", "gauge", "Applied records that the trend does not yet know."
+    "whence_aggregate_compactor_behind_records", "gauge", "Offsets that the trend does not yet know."
 )
 COMPACTOR_FOLDED = Metric(
     "whence_aggregate_compactor_folded_segments_total", "counter", "Segments folded into the trend."
@@ -174,6 +174,20 @@ class AggregateMetrics:
     def halted(self, partition: int) -> None:
         """A partition has stopped until a restart."""
         self.registry.set(HALTED, 1, str(partition))
+
+    def folded(self, segments: int) -> None:
+        """The compactor has folded segments."""
+        self.registry.inc(COMPACTOR_FOLDED, by=segments)
+
+    def cleaned(self, table: str, rows: int) -> None:
+        """Housekeeping has removed rows."""
+        self.registry.inc(CLEANED, table, by=rows)
+
+    def books(self, unaccounted: int, behind: int, pending_letters: int) -> None:
+        """What the database says about all partitions."""
+        self.registry.set(UNACCOUNTED, unaccounted)
+        self.registry.set(COMPACTOR_BEHIND, behind)
+        self.registry.set(DEAD_LETTERS_PENDING, pending_letters)
 
     def _by_outcome(self, batch: Batch) -> Iterator[tuple[tuple[str, str], int]]:
         for outcome, applied in (("applied", True), ("duplicate", False)):

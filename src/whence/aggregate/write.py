@@ -134,8 +134,6 @@ class Writer:
         return [found.get(user, b"") for user in users]
 
     def _add_segment(self, batch: Batch, users: Ints, items: Ints) -> None:
-        if not batch.counts.applied:
-            return
         trend = np.column_stack((items[batch.trend.item], batch.trend.start_s, batch.trend.count))
         self.connection.execute(
             _SQL["add_segment"],

@@ -1,8 +1,6 @@
 """Records become signals, exactly once, in one transaction a batch."""
 
 import math
-from collections.abc import Iterator
-from contextlib import closing
 
 import pytest
 
@@ -13,18 +11,6 @@ from whence.domain.identity import event_hash
 from whence.eventlog.port import NewRecord
 
 NOON_SECONDS = 1_709_553_600  # 2024-03-04T12:00:00Z
-
-
-@pytest.fixture
-def shop(installation: Installation) -> Iterator[Shop]:
-    with closing(Shop(installation)) as one:
-        yield one
-
-
-@pytest.fixture
-def aggregator(installation: Installation) -> Iterator[Running]:
-    with running(installation) as one:
-        yield one
 
 
 def test_events_become_signals_recents_segments_and_books(shop: Shop, aggregator: Running) -> None:

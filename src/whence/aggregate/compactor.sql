@@ -1,0 +1,107 @@
+-- name: lead
+-- Whether this session is the installation's only compactor; it stays so until it ends.
+SELECT pg_try_advisory_lock(hashtextextended('whence compactor ' || current_schema(), 0))
+
+-- name: unfolded
+-- The oldest segments that are not folded yet, a bounded number of each partition. A partition's segments are committed
+-- in order, so what is visible has no gap.
+SELECT held.partition, segment.end_offset, segment.trend
+FROM partition_position AS held
+LEFT JOIN compactor_position AS folded USING (partition)
+CROSS JOIN LATERAL (
+    SELECT first_offset, end_offset, trend FROM batch_segment
+    WHERE batch_segment.partition = held.partition
+      AND first_offset >= coalesce(folded.next_offset, held.base_offset)
+    ORDER BY first_offset
+    LIMIT :segments_max
+) AS segment
+ORDER BY held.partition, segment.first_offset
+
+-- name: add_buckets!
+INSERT INTO trend_bucket AS held (level, start_at, item_id, count)
+SELECT * FROM unnest(:levels, :starts, :items, :counts)
+ON CONFLICT (level, start_at, item_id) DO UPDATE SET count = held.count + excluded.count
+
+-- name: move_positions!
+INSERT INTO compactor_position (partition, next_offset)
+SELECT * FROM unnest(:partitions, :next_offsets)
+ON CONFLICT (partition) DO UPDATE SET next_offset = excluded.next_offset
+
+-- name: rank!
+-- A horizon's list anew: the share of each item in the decayed sum of its level's buckets. The age of a bucket is that
+-- of its middle, and not below 0. The clamp keeps exp() clear of its range's end (whence.domain.decay).
+WITH decayed AS (
+    SELECT item_id,
+           sum(count * exp(greatest(
+               -ln(2::double precision) / :half_life_seconds::double precision
+               * greatest(
+                   extract(epoch FROM :as_of::timestamptz - start_at)::double precision
+                   - :width_seconds::double precision / 2,
+                   0
+               ),
+               -623.832462503951::double precision
+           ))) AS value
+    FROM trend_bucket
+    WHERE level = :level AND start_at >= :kept_from
+    GROUP BY item_id
+), ranked AS (
+    SELECT row_number() OVER (ORDER BY value DESC, item_id)::integer AS rank,
+           item_id,
+           value / sum(value) OVER () AS value
+    FROM decayed
+), gone AS (
+    DELETE FROM trend_list WHERE horizon = :horizon AND rank > (SELECT count(*) FROM decayed)
+)
+INSERT INTO trend_list AS held (horizon, rank, item_id, value)
+SELECT :horizon, rank, item_id, value FROM ranked WHERE rank <= :items_max
+ON CONFLICT (horizon, rank) DO UPDATE SET item_id = excluded.item_id, value = excluded.value
+WHERE (held.item_id, held.value) IS DISTINCT FROM (excluded.item_id, excluded.value)
+
+-- name: total
+-- The events in a level's buckets.
+SELECT coalesce(sum(count), 0)::bigint FROM trend_bucket WHERE level = :level AND start_at >= :kept_from
+
+-- name: delete_segments!
+-- Segments that no repeat can meet any more and that are folded, the oldest first. A segment's append hour is compared
+-- with its own partition's; hours never run backwards within one.
+DELETE FROM batch_segment
+USING partition_position AS held
+JOIN compactor_position AS folded USING (partition)
+CROSS JOIN LATERAL (
+    SELECT partition, first_offset, end_offset, append_hour FROM batch_segment AS segment
+    WHERE segment.partition = held.partition AND segment.backfill_hashes = ''::bytea
+    ORDER BY segment.first_offset
+    LIMIT :rows_max
+) AS oldest
+WHERE batch_segment.partition = oldest.partition
+  AND batch_segment.first_offset = oldest.first_offset
+  AND oldest.append_hour < floor(extract(epoch FROM held.last_appended_at) / 3600) - :window_hours
+  AND oldest.end_offset <= folded.next_offset
+
+-- name: empty_segments!
+-- The same for segments with backfill events: those ids are kept for good, the rest goes.
+UPDATE batch_segment AS segment SET event_hashes = '', user_ids = '', trend = ''
+FROM partition_position AS held
+JOIN compactor_position AS folded USING (partition)
+WHERE segment.partition = held.partition
+  AND segment.append_hour < floor(extract(epoch FROM held.last_appended_at) / 3600) - :window_hours
+  AND segment.end_offset <= folded.next_offset
+  AND segment.backfill_hashes <> ''::bytea
+  AND segment.user_ids <> ''::bytea
+
+-- name: delete_buckets!
+DELETE FROM trend_bucket
+WHERE (level, start_at, item_id) IN (
+    SELECT level, start_at, item_id FROM trend_bucket
+    WHERE level = :level AND start_at < :kept_from
+    ORDER BY level, start_at
+    LIMIT :rows_max
+)
+
+-- name: books
+-- Offsets that the counts do not explain; offsets that are not folded yet; dead letters that wait for somebody.
+SELECT coalesce(sum(held.next_offset - base_offset - applied - duplicate - dead - absent), 0)::bigint,
+       coalesce(sum(held.next_offset - coalesce(folded.next_offset, held.base_offset)), 0)::bigint,
+       (SELECT count(*) FROM (SELECT FROM dead_letter WHERE state = 'pending' LIMIT :letters_max) AS pending)
+FROM partition_position AS held
+LEFT JOIN compactor_position AS folded USING (partition)
