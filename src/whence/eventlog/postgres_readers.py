@@ -99,7 +99,7 @@ class _Reader:
         connection.adapters.register_loader("timestamptz", _MicrosecondsLoader)
         info = log_info(connection.execute(STATEMENTS["log_info"]).fetchone(), self._namespace)
         if self._info not in (None, info):
-            raise LogDamaged(f"this is the log {info}, not {self._info}: it was made anew")
+            raise LogDamaged(f"this is the log {info.log_id}, not {self.log_id}: it was made anew")
         self._info = info
 
     def _known_info(self) -> LogInfo:
