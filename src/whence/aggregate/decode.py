@@ -16,8 +16,8 @@ from whence.eventlog.port import Record
 from whence.kit.clock import from_us, to_us
 
 MAX_VALUE_BYTES = MAX_EVENT_BYTES + 6 * 1024
-"""A record's value: the largest event that the API takes, and what ingest adds (id, times, backfill name: up to
-256 characters of 4 bytes, twelve bytes each where a producer writes them as JSON escapes)."""
+"""A record's value: the largest event that the API takes, and room for what ingest adds (id, time, backfill name). A
+foreign producer may use that room as it likes."""
 
 MAX_KEY_BYTES = 4 * MAX_ID_LENGTH
 """A record's key: an id in UTF-8."""

@@ -55,6 +55,8 @@ class Window:
     def contains(self, hashes: Ints, hour: int) -> Mask:
         """Which of *hashes* were applied at most 24 hours before *hour*."""
         found = np.zeros(hashes.size, dtype=np.bool_)
+        if hour - self._hour > DEDUPE_WINDOW_HOURS:
+            return found
         for run in self._runs:
             place = np.minimum(np.searchsorted(run.hashes, hashes), run.hashes.size - 1)
             fresh = _ages(run.hours[place], hour) <= DEDUPE_WINDOW_HOURS

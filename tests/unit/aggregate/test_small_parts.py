@@ -1,0 +1,111 @@
+"""The poison limit, the packed recents, the bounded memory, the trend's levels."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from whence.aggregate.batch import RecentDeltas
+from whence.aggregate.memory import BoundedMemory
+from whence.aggregate.poison import PoisonGuard
+from whence.aggregate.recent import ENTRY, RECENT_ITEMS_MAX, merge_recents
+from whence.aggregate.trend import bucket_deltas
+
+
+def test_199_dead_in_a_row_are_borne_and_the_200th_stops() -> None:
+    guard = PoisonGuard()
+    assert guard.first_excess([True] * 199 + [False] + [True] * 199) is None
+    assert guard.first_excess([True]) == 0
+    assert "200 dead letters in a row" in guard.verdict()
+
+
+def test_more_than_half_of_the_last_2000_stops() -> None:
+    guard = PoisonGuard()
+    assert guard.first_excess([True, False] * 2_000) is None, "exactly half of any 2,000"
+    assert guard.first_excess([True, True]) == 1, "the first dead one replaces a dead one, the second a good one"
+
+
+def test_dead_ones_long_ago_are_forgotten() -> None:
+    guard = PoisonGuard()
+    assert guard.first_excess(([True] * 150 + [False]) * 6) is None
+    assert guard.first_excess([False] * 2_000) is None
+    assert guard.first_excess(([True] * 150 + [False]) * 6) is None
+
+
+def unpacked(packed: bytes) -> list[tuple[int, int, int]]:
+    return [tuple(row) for row in np.frombuffer(packed, ENTRY).tolist()]
+
+
+def deltas(*rows: tuple[int, int, int, int]) -> RecentDeltas:
+    return RecentDeltas(*np.array(rows, dtype=np.int64).reshape(-1, 4).T)
+
+
+touch = st.tuples(st.integers(0, 2), st.integers(1, 90), st.integers(-5, 5))
+
+
+@given(st.lists(st.lists(touch, max_size=100), max_size=4))
+def test_recents_hold_the_newest_64_items_after_any_batches(batches: list[list[tuple[int, int, int]]]) -> None:
+    packed = [b"", b"", b""]
+    expected: list[list[tuple[int, int, int]]] = [[], [], []]
+    offset = 0
+    for batch in batches:
+        rows = [(user, item, time, offset + place) for place, (user, item, time) in enumerate(batch)]
+        offset += len(batch)
+        packed = merge_recents(packed, deltas(*rows))
+        for user in range(3):
+            touched = expected[user] + [(item, time, at) for owner, item, time, at in rows if owner == user]
+            newest = {item: (time, at) for item, time, at in sorted(touched, key=lambda row: row[1:])}
+            order = sorted(newest, key=lambda item: newest[item], reverse=True)
+            expected[user] = [(item, *newest[item]) for item in order[:RECENT_ITEMS_MAX]]
+    assert [unpacked(one) for one in packed] == expected
+
+
+def test_a_recent_item_takes_24_big_endian_bytes() -> None:
+    (packed,) = merge_recents([b""], deltas((0, 7, -1, 258)))
+    assert packed == (7).to_bytes(8, "big") + b"\xff" * 8 + (258).to_bytes(8, "big")
+
+
+def test_memory_stays_bounded_and_keeps_what_is_used() -> None:
+    memory: BoundedMemory[int, str] = BoundedMemory(10)
+    for key in range(100):
+        memory.put(key, str(key))
+        assert memory.get(0) == "0", "used each time"
+        assert len(memory) <= 10
+    assert memory.get(98) == "98"
+    assert memory.get(5) is None
+    memory.clear()
+    assert memory.get(0) is None
+
+
+def test_buckets_of_three_widths_and_only_where_they_still_count() -> None:
+    """As of 2024-03-04T12:00Z: now, 4 days ago (too old for 5-minute buckets), 20 days ago (days only), a year ago."""
+    now_s = 1_709_553_600
+    day_s = 86_400
+    entries = [
+        (1, now_s, 2),
+        (1, now_s - 300, 1),
+        (1, now_s - 4 * day_s, 5),
+        (2, now_s - 20 * day_s, 7),
+        (3, now_s - 365 * day_s, 9),
+    ]
+    found = bucket_deltas(np.array(entries, dtype=np.int64).reshape(-1), datetime(2024, 3, 4, 12, tzinfo=UTC))
+    rows = list(
+        zip(
+            found.level.tolist(),
+            (found.start_us // 1_000_000).tolist(),
+            found.item.tolist(),
+            found.count.tolist(),
+            strict=True,
+        )
+    )
+    assert rows == [
+        (0, now_s - 300, 1, 1),
+        (0, now_s, 1, 2),
+        (1, now_s - 4 * day_s, 1, 5),
+        (1, now_s - 3_600, 1, 1),
+        (1, now_s, 1, 2),
+        (2, now_s - day_s * 20 - day_s // 2, 2, 7),
+        (2, now_s - day_s * 4 - day_s // 2, 1, 5),
+        (2, now_s - day_s // 2, 1, 3),
+    ]
