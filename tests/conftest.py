@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings
 
 from program import Program
 from skips import SkipCounter
@@ -20,6 +21,11 @@ from whence.kit.database import connect
 from whence.kit.migrate import migrate
 
 PARTITIONS = 16
+
+# No time limit for an example: a slow, loaded machine is no failure. `make fuzz` tries many more.
+settings.register_profile("usual", deadline=None)
+settings.register_profile("fuzz", deadline=None, max_examples=5_000)
+settings.load_profile("fuzz" if os.environ.get("WHENCE_FUZZ") else "usual")
 
 KAFKA_HOME = Path(__file__).resolve().parents[1] / ".kafka"
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

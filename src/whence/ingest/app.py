@@ -8,7 +8,7 @@ from whence.eventlog.port import Appender
 from whence.ingest.accept import Acceptor
 from whence.ingest.bodies import MAX_BATCH_BYTES
 from whence.ingest.metrics import INGEST_METRICS
-from whence.ingest.routes import BATCH_PATH, event_router
+from whence.ingest.routes import BATCH_PATH, event_routers
 from whence.ingest.schemas import component_schemas
 from whence.kit.clock import Clock
 from whence.kit.edge import EdgeLimits
@@ -28,14 +28,14 @@ LIMITS = EdgeLimits(body_bytes_by_path={BATCH_PATH: MAX_BATCH_BYTES})
 def build_app(appender: Appender, types: EventTypes, clock: Clock, keys: Sequence[str] = ()) -> Application:
     """The application over a log."""
     about = _about(types)
-    metrics = make_metrics(about.service, [event_router(None)], INGEST_METRICS, {"event_type": types.names})
-    router = event_router(Acceptor(appender, types, clock, metrics))
-    return create_app(about, [router], metrics, Readiness({"log": appender.check}), keys, LIMITS)
+    metrics = make_metrics(about.service, event_routers(None), INGEST_METRICS, {"event_type": types.names})
+    routers = event_routers(Acceptor(appender, types, clock, metrics))
+    return create_app(about, routers, metrics, Readiness({"log": appender.check}), keys, LIMITS)
 
 
 def describe() -> dict[str, Any]:
     """The API description (OpenAPI) with the default event types, without anything behind it."""
-    return describe_api(_about(Settings.model_validate({}).types()), [event_router(None)]).openapi()
+    return describe_api(_about(Settings.model_validate({}).types()), event_routers(None)).openapi()
 
 
 def _about(types: EventTypes) -> About:

@@ -4,6 +4,7 @@ from http import HTTPStatus
 from typing import Annotated
 
 import msgspec
+import structlog
 from fastapi import APIRouter, Query, Request, Response
 
 from whence.domain.errors import DependencyUnavailable, InvalidInput, OutcomeUnknown
@@ -13,7 +14,7 @@ from whence.ingest.accept import Acceptor, BatchOutcome, NotLogged
 from whence.ingest.bodies import JSON_LINES, batch_entries
 from whence.ingest.schemas import BatchAnswer, EventAccepted
 from whence.kit.openapi import problem_responses, request_body
-from whence.kit.parameters import JSON, Route, check_content_type
+from whence.kit.parameters import JSON, DirectRoute, Route, check_content_type
 from whence.kit.problems import input_problem, problem_response, unavailable_problem
 
 EVENTS_PATH = "/v1/events"
@@ -26,9 +27,13 @@ _BACKFILL_NOTE = (
 )
 
 
-def event_router(acceptor: Acceptor | None) -> APIRouter:
+def event_routers(acceptor: Acceptor | None) -> list[APIRouter]:
     """The routes; without an acceptor only good for their description."""
-    router = APIRouter(route_class=Route)
+    return [_single_router(acceptor), _batch_router(acceptor)]
+
+
+def _single_router(acceptor: Acceptor | None) -> APIRouter:
+    router = APIRouter(route_class=DirectRoute)
 
     @router.post(
         EVENTS_PATH,
@@ -53,8 +58,15 @@ def event_router(acceptor: Acceptor | None) -> APIRouter:
         try:
             accepted = await _ready(acceptor).accept(raw)
         except NotLogged as error:
+            structlog.get_logger().warning("not logged", reason=str(error), request_id=request.scope["request_id"])
             return problem_response(unavailable_problem(error.cause, {"event_id": error.event_id}), request.scope)
         return _json({"event_id": accepted.event_id, "token": accepted.token}, 202)
+
+    return router
+
+
+def _batch_router(acceptor: Acceptor | None) -> APIRouter:
+    router = APIRouter(route_class=Route)
 
     @router.post(
         BATCH_PATH,
@@ -95,8 +107,10 @@ def _ready(acceptor: Acceptor | None) -> Acceptor:
 
 def _batch_answer(outcome: BatchOutcome, request: Request) -> Response:
     results = [_result(index, entry, outcome.failure) for index, entry in enumerate(outcome.checked)]
-    if outcome.failure is not None and not isinstance(outcome.failure, OutcomeUnknown):
-        return problem_response(unavailable_problem(outcome.failure, {"results": results}), request.scope)
+    if failure := outcome.failure:
+        structlog.get_logger().warning("not logged", reason=str(failure), request_id=request.scope["request_id"])
+        if not isinstance(failure, OutcomeUnknown):
+            return problem_response(unavailable_problem(failure, {"results": results}), request.scope)
     accepted = sum(result["status"] == HTTPStatus.ACCEPTED for result in results)
     rejected = len(results) - accepted
     return _json({"accepted": accepted, "rejected": rejected, "token": outcome.token, "results": results}, 200)

@@ -10,8 +10,10 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from whence import __version__
 from whence.domain.errors import DependencyUnavailable, InvalidInput
@@ -21,7 +23,7 @@ from whence.kit.health import HEALTH_PATHS, Readiness
 from whence.kit.health_routes import health_routes
 from whence.kit.metrics import Metric, Metrics
 from whence.kit.openapi import complete
-from whence.kit.parameters import field_problems
+from whence.kit.parameters import DirectRoute, field_problems
 from whence.kit.problems import (
     INTERNAL,
     Problem,
@@ -120,7 +122,30 @@ def create_app(
     """
     api = describe_api(about, routers)
     api.router.routes.extend(health_routes(readiness, metrics))
-    return Application(Edge(api, metrics, keys, limits or EdgeLimits()), api, metrics, readiness)
+    edge = Edge(api, metrics, keys, limits or EdgeLimits(), direct_answers(api))
+    return Application(edge, api, metrics, readiness)
+
+
+def direct_answers(api: FastAPI) -> dict[tuple[str, str], ASGIApp]:
+    """The way past FastAPI to each `DirectRoute`, by method and path; errors become the same answers there."""
+    handlers = {kind: handler for kind, handler in _HANDLERS.items() if kind is not Exception}  # the edge logs the rest
+    return {
+        (method, route.path): ExceptionMiddleware(_direct(api, route), handlers)
+        for route in api.router.routes
+        if isinstance(route, DirectRoute)
+        for method in route.methods or ()
+    }
+
+
+def _direct(api: FastAPI, route: DirectRoute) -> ASGIApp:
+    answer = route.get_route_handler()
+
+    async def direct(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"], scope["route"] = api, route
+        response = await answer(Request(scope, receive, send))
+        await response(scope, receive, send)
+
+    return direct
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

@@ -76,6 +76,25 @@ class Route(APIRoute):
         return handler
 
 
+class DirectRoute(Route):
+    """A route on a fixed path that reads its request by itself: FastAPI describes it, but need not run it.
+
+    The edge goes straight to its function, which saves about half of the time of a small request. The function takes
+    the request alone; it has no parameters, dependencies or body that FastAPI would read.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The function itself behind the check of query parameters."""
+
+        async def handler(request: Request) -> Response:
+            if request.scope["query_string"]:
+                check_names([name for name, _ in request.query_params.multi_items()], {})
+            response: Response = await self.endpoint(request)
+            return response
+
+        return handler
+
+
 def check_content_type(request: Request, allowed: Sequence[str]) -> str:
     """The media type of a request's body.
 

@@ -37,7 +37,6 @@ TITLES = {
     "timeout": "The request took too long to arrive",
     "too-large": "The request is too large",
     "unsupported-media-type": "The content type is not one that is read here",
-    "header-too-large": "The request's head is too large",
     "invalid-input": "A value is not acceptable",
     "invalid-event": "The event is not acceptable",
     "internal": "The service made a mistake",
@@ -56,7 +55,6 @@ _BY_STATUS = {
     413: "too-large",
     415: "unsupported-media-type",
     422: "invalid-input",
-    431: "header-too-large",
     503: "overloaded",
 }
 

@@ -20,8 +20,10 @@ from granian.server.embed import Server
 from starlette.types import ASGIApp
 
 from whence.domain.errors import BrokenInvariant
+from whence.kit.edge import LOOP_LAG
 from whence.kit.http import Application
 from whence.kit.listening import BACKLOG
+from whence.kit.metrics import Metrics
 
 GRACE_SECONDS = 6.0
 """Requests in flight have this long after SIGTERM; with the next two it stays below the 10 s of orchestrators."""
@@ -46,6 +48,9 @@ HTTP_THREADS = 1
 
 GC_THRESHOLD = 50_000
 """New objects between two collections of the youngest: the default of 700 runs one every few requests."""
+
+LOOP_SAMPLE_SECONDS = 1.0
+"""Between two measurements of the event loop's lag: costs nothing."""
 
 _THREADS_GONE_SECONDS = 1.0
 
@@ -103,9 +108,11 @@ async def _serve(service: AbstractAsyncContextManager[Application], listener: so
     try:
         server = _Server(app.asgi, listener)
         serving = asyncio.create_task(server.serve())
+        watching = asyncio.create_task(_watch_loop(app.metrics))
         _tune_garbage_collection()
         log.info("listening")
         await _first(serving, stop)
+        watching.cancel()
         app.readiness.drain()
         server.stop()  # type: ignore[no-untyped-call]
         await asyncio.wait((serving,), timeout=GRACE_SECONDS)
@@ -132,6 +139,15 @@ async def _first(serving: "asyncio.Task[None]", stop: asyncio.Event) -> None:
         stopping.cancel()
         serving.result()
         raise BrokenInvariant("the HTTP server ended without having been told to")
+
+
+async def _watch_loop(metrics: Metrics) -> None:
+    """Measure for ever how late the event loop wakes a task."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + LOOP_SAMPLE_SECONDS
+        await asyncio.sleep(LOOP_SAMPLE_SECONDS)
+        metrics.observe(LOOP_LAG, loop.time() - due)
 
 
 def _tune_garbage_collection() -> None:

@@ -264,15 +264,23 @@ def outcome(way: Any) -> Any:
         return sorted(problem.field for problem in error.problems)
 
 
+def is_utf_8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 @given(document=documents, rules=st.sampled_from([LIVE, BACKFILL]), escape=st.booleans())
 @example(document=EVENT | {"value": math.nan}, rules=LIVE, escape=True)
 @example(document=EVENT | {"context": {"x": "\ud800"}}, rules=LIVE, escape=True)
 @example(document=EVENT | {"context": {"x": 10**2100}}, rules=LIVE, escape=True)
 def test_the_fast_way_and_the_slow_way_agree(document: Any, rules: EventRules, escape: bool) -> None:
     raw = json.dumps(document, ensure_ascii=escape).encode("utf-8", "surrogatepass")
-    if not escape and b"\xed" in raw and "\\ud" in json.dumps(document):
+    if not is_utf_8(raw):
         with pytest.raises(MalformedInput):
-            read_json(raw)
+            check_event(raw, rules)
         return
     fast, slow = outcome(lambda: check_event(raw, rules)), outcome(lambda: check_document(read_json(raw), rules, 0))
     assert fast == slow

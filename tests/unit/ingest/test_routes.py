@@ -17,8 +17,9 @@ from whence.domain.partition import partition_of
 from whence.domain.tokens import parse_token
 from whence.eventlog.port import NewRecord, Record
 from whence.ingest import accept
-from whence.ingest.app import build_app
+from whence.ingest.app import LIMITS, build_app
 from whence.ingest.bodies import MAX_BATCH_BYTES
+from whence.kit.edge import Edge
 from whence.kit.http import Application
 
 NOW = datetime(2026, 10, 3, 12, 0, tzinfo=UTC)
@@ -322,6 +323,38 @@ def test_events_are_counted_as_they_were_answered(app: Application, log: MemoryL
         'http_server_request_rejected_total{reason="invalid",route="/v1/events"} 1.0',
     ):
         assert line in series
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body", "headers"),
+    [
+        ("POST", "/v1/events", json.dumps(event(event_id="e1")).encode(), JSON),
+        ("POST", "/v1/events", b"{}", JSON),
+        ("POST", "/v1/events", b"{", JSON),
+        ("POST", "/v1/events", b"{}", {}),
+        ("POST", "/v1/events", b" " * 70_000, JSON),
+        ("POST", "/v1/events?x=1&x=2", b"{}", JSON),
+        ("POST", "/v1/%65vents", b"{}", JSON),
+        ("POST", "/v1/events/", b"{}", JSON),
+        ("GET", "/v1/events", b"", {}),
+    ],
+)
+@pytest.mark.parametrize("state", ["up", "down", "silent", "broken"])
+def test_the_direct_way_answers_as_fastapi_does(
+    method: str, target: str, body: bytes, headers: dict[str, str], state: str
+) -> None:
+    def answer(direct: bool) -> tuple[Answer, list[str]]:
+        log = MemoryLog(PARTITIONS)
+        log.log_id, log.down = "00000000", state == "down"
+        app = silent_app(log) if state == "silent" else build_app(MemoryAppender(log), TYPES, StandingClock())
+        if state == "broken":
+            log.records.clear()
+        outermost = app.asgi if direct else Edge(app.api, app.metrics, [], LIMITS)
+        given = call(outermost, method, target, body, headers | {"x-request-id": "same"})
+        series = [line for line in app.metrics.render()[0].decode().splitlines() if "_total" in line and "http" in line]
+        return given, series
+
+    assert answer(direct=True) == answer(direct=False)
 
 
 def test_ready_while_the_log_answers(app: Application, log: MemoryLog) -> None:
