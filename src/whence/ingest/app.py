@@ -10,8 +10,8 @@ from whence.ingest.bodies import MAX_BATCH_BYTES
 from whence.ingest.metrics import INGEST_METRICS
 from whence.ingest.routes import BATCH_PATH, event_routers
 from whence.ingest.schemas import component_schemas
+from whence.kit.body_limits import EdgeLimits
 from whence.kit.clock import Clock
-from whence.kit.edge import EdgeLimits
 from whence.kit.health import Readiness
 from whence.kit.http import About, Application, create_app, describe_api, make_metrics
 from whence.kit.settings import Settings

@@ -11,25 +11,15 @@ import re
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from http import HTTPStatus
 
 import structlog
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from whence.kit.body_limits import Body, Buffered, EdgeLimits
 from whence.kit.health import HEALTH_PATHS
 from whence.kit.metrics import LATENCY_BUCKETS_SECONDS, Label, Metric, Metrics
 from whence.kit.problems import INTERNAL, Problem, problem_response
-
-BODY_TIMEOUT_SECONDS = 10.0
-"""From the first byte asked for to the last: a slow line brings 64 KiB in that time, a stuck client is let go."""
-
-DEFAULT_BODY_BYTES = 64 * 1024
-"""Body of a request whose route sets no limit of its own."""
-
-BUFFERED_BODIES_BYTES = 64 * 1024 * 1024
-"""All bodies in memory at once: bounds the process, whatever the clients do together."""
 
 OPEN_PATHS = frozenset(HEALTH_PATHS)
 """Paths that never ask for a key: probes and scrapers have none."""
@@ -88,20 +78,6 @@ def route_values(templates: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """The values of the route labels for an application's route templates."""
     values = (*sorted(set(templates)), UNMATCHED)
     return {_ROUTE: values, "route": values}
-
-
-@dataclass(frozen=True, slots=True)
-class EdgeLimits:
-    """What a request may weigh and how long it may take to arrive; `body_bytes_by_path` overrides the default."""
-
-    body_bytes: int = DEFAULT_BODY_BYTES
-    body_bytes_by_path: Mapping[str, int] = field(default_factory=dict)
-    body_timeout_seconds: float = BODY_TIMEOUT_SECONDS
-    buffered_bytes: int = BUFFERED_BODIES_BYTES
-
-    def of(self, path: str) -> int:
-        """The limit of a body sent to this path, in bytes."""
-        return self.body_bytes_by_path.get(path, self.body_bytes)
 
 
 class Edge:
@@ -209,76 +185,6 @@ class _Answer:
             self.status = message["status"]
             message["headers"] = [*message["headers"], (b"x-request-id", self._request_id)]
         await self._send(message)
-
-
-class Buffered:
-    """How many bytes of bodies are in memory, over all requests."""
-
-    __slots__ = ("_bytes", "_max_bytes")
-
-    def __init__(self, max_bytes: int) -> None:
-        self._bytes = 0
-        self._max_bytes = max_bytes
-
-    def take(self, size_bytes: int) -> None:
-        """Note bytes that came in.
-
-        Raises:
-            HTTPException: 503 if that is more than fits.
-        """
-        if self._bytes + size_bytes > self._max_bytes:
-            raise HTTPException(503, "Too many large requests at once; send this one again in a moment.")
-        self._bytes += size_bytes
-
-    def give(self, size_bytes: int) -> None:
-        """Note bytes that are gone."""
-        self._bytes -= size_bytes
-
-
-class Body:
-    """The receiving side of one request: ends a body that is too large, too slow, or one too many."""
-
-    __slots__ = ("_buffered", "_complete", "_deadline", "_max_bytes", "_receive", "_size_bytes", "_timeout_seconds")
-
-    def __init__(self, receive: Receive, max_bytes: int, timeout_seconds: float, buffered: Buffered) -> None:
-        self._receive = receive
-        self._max_bytes = max_bytes
-        self._timeout_seconds = timeout_seconds
-        self._buffered = buffered
-        self._deadline = 0.0
-        self._size_bytes = 0
-        self._complete = False
-
-    async def receive(self) -> Message:
-        """The next part.
-
-        Raises:
-            HTTPException: 413, 408 or 503 when a limit is passed.
-        """
-        if self._complete:
-            return await self._receive()
-        message = await self._in_time()
-        size_bytes = len(message.get("body", b""))
-        if self._size_bytes + size_bytes > self._max_bytes:
-            raise HTTPException(413, f"The body is larger than {self._max_bytes} bytes; send less at once.")
-        self._buffered.take(size_bytes)
-        self._size_bytes += size_bytes
-        self._complete = not message.get("more_body", False)
-        return message
-
-    async def _in_time(self) -> Message:
-        loop = asyncio.get_running_loop()
-        self._deadline = self._deadline or loop.time() + self._timeout_seconds
-        try:
-            async with asyncio.timeout_at(self._deadline):
-                return await self._receive()
-        except TimeoutError:
-            seconds = f"{self._timeout_seconds:g} seconds"
-            raise HTTPException(408, f"The body did not arrive within {seconds}.", {"connection": "close"}) from None
-
-    def release(self) -> None:
-        """Note that the body is out of memory."""
-        self._buffered.give(self._size_bytes)
 
 
 def _request_id(scope: Scope) -> str:

@@ -17,8 +17,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from whence import __version__
 from whence.domain.errors import DependencyUnavailable, InvalidInput
+from whence.kit.body_limits import EdgeLimits
 from whence.kit.docs_page import DOCS_PATHS, docs_routes
-from whence.kit.edge import EDGE_METRICS, Edge, EdgeLimits, route_values
+from whence.kit.edge import EDGE_METRICS, Edge, route_values
 from whence.kit.health import HEALTH_PATHS, Readiness
 from whence.kit.health_routes import health_routes
 from whence.kit.metrics import Metric, Metrics

@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from whence.kit.edge import EdgeLimits
+from whence.kit.body_limits import EdgeLimits
 from whence.kit.health import Readiness
 from whence.kit.http import About, Application, create_app, describe_api, make_metrics
 from whence.kit.metrics import Metrics

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from fastapi import APIRouter, Query, Request
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fakes.asgi import Answer, call
 from whence.domain.errors import BrokenInvariant, DependencyUnavailable, FieldProblem, InvalidEvent, OutcomeUnknown
-from whence.kit.edge import EdgeLimits
+from whence.kit.body_limits import EdgeLimits
 from whence.kit.health import Readiness
 from whence.kit.http import About, Application, create_app, make_metrics
 from whence.kit.parameters import PathId, Route
@@ -49,6 +49,11 @@ async def delete_thing(thing_id: PathId) -> dict[str, str]:
 @router.post("/raw")
 async def raw(request: Request) -> dict[str, int]:
     return {"bytes": len(await request.body())}
+
+
+@router.get("/hangs")
+async def hangs() -> None:
+    await asyncio.Event().wait()
 
 
 @router.get("/fails/{how}")
@@ -236,6 +241,7 @@ def test_the_documentation_page_needs_no_other_host() -> None:
         "/v1/users/{user_id}/things",
         "/v1/things/{thing_id}",
         "/v1/raw",
+        "/v1/hangs",
         "/v1/fails/{how}",
     ]
 
@@ -259,3 +265,30 @@ def test_a_client_that_leaves_is_no_error_of_ours() -> None:
         return statuses
 
     assert asyncio.run(leave()) == [400]
+
+
+def test_a_stop_that_takes_too_long_answers_what_still_runs() -> None:
+    app = service()
+
+    async def stop() -> list[tuple[int, bytes]]:
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, object]:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "GET", "path": "/v1/hangs", "raw_path": b"/v1/hangs", "query_string": b""}
+        request = asyncio.create_task(
+            app.asgi(scope | {"headers": [], "http_version": "1.1", "scheme": "http"}, receive, send)
+        )
+        while "http_server_active_requests 1.0" not in series(app):
+            await asyncio.sleep(0)
+        app.asgi.abandon()
+        await request
+        return [(sent[0]["status"], sent[1]["body"])]
+
+    ((status, body),) = asyncio.run(stop())
+    assert status == 503
+    assert b"send it again" in body
