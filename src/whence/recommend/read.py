@@ -100,7 +100,7 @@ class Version:
 
     Attributes:
         log_id, partitions: The log that the scores come from; None before any was aggregated.
-        positions: The next offset of each asked partition that has one.
+        positions: The next offset of each asked partition; 0 where nothing was applied yet.
         last_event_at: The newest event applied in these partitions.
     """
 
@@ -140,7 +140,7 @@ async def read_candidates(connection: AsyncConnection, ask: Ask) -> Reading:
         await cursor.execute(_STATEMENTS["candidates"], _CONSTANTS | _parameters(ask), prepare=True)
         rows = await cursor.fetchall()
     found = tuple(_found(row, ask) for row in rows if row["item_id"] is not None)
-    return Reading(_version(rows[0]), found)
+    return Reading(_version(rows[0], ask), found)
 
 
 def usable_weights(weights: Mapping[str, float]) -> dict[str, float]:
@@ -165,8 +165,9 @@ def _parameters(ask: Ask) -> dict[str, Any]:
     }
 
 
-def _version(row: Mapping[str, Any]) -> Version:
-    positions = {int(partition): offset for partition, offset in (row["positions"] or {}).items()}
+def _version(row: Mapping[str, Any], ask: Ask) -> Version:
+    applied = {int(partition): offset for partition, offset in (row["positions"] or {}).items()}
+    positions = dict.fromkeys(ask.partitions, 0) | applied
     return Version(row["log_id"], row["partitions"], positions, row["last_event_at"])
 
 

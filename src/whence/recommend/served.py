@@ -113,14 +113,15 @@ class ServedLists:
         while batch := list(self._waiting.values())[:BATCH_MAX]:
             try:
                 await self._write(batch)
-                self._metrics.inc(KEPT, by=len(batch))
             except WhenceError as error:
+                self._forget(batch)
                 self._metrics.inc(NOT_KEPT, "write_failed", by=len(batch))
                 structlog.get_logger().warning("served lists not kept", count=len(batch), reason=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
-            finally:
-                for served in batch:
-                    self._forget(served)
+            else:
+                # After the write, not in between: a stop in the middle of it leaves the batch for the last write.
+                self._forget(batch)
+                self._metrics.inc(KEPT, by=len(batch))
         self._something.clear()
 
     async def _write(self, batch: list[ServedList]) -> None:
@@ -132,9 +133,10 @@ class ServedLists:
         async with self._database.connection() as connection:
             await connection.execute(_STATEMENTS["keep"], values)
 
-    def _forget(self, served: ServedList) -> None:
-        if self._waiting.pop(served.recommendation_id, None):
-            self._waiting_bytes -= len(served.answer)
+    def _forget(self, batch: list[ServedList]) -> None:
+        for served in batch:
+            if self._waiting.pop(served.recommendation_id, None):
+                self._waiting_bytes -= len(served.answer)
 
 
 class Housekeeper:
