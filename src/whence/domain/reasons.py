@@ -80,9 +80,9 @@ def _sentence(part: Evidence, now: datetime) -> str | None:
         case "trending" | "popular_in_category":
             return _trend(part)
         case "catalogue":
-            return "From the catalogue: nothing else is known that fits better."
+            return "From the catalogue, to fill the list: nothing speaks for it yet."
         case "known_item":
-            return "Shown because it is known and nothing else is."
+            return "Known from events alone, to fill the list: nothing speaks for it yet."
 
 
 def _through_another_item(link: str, part: Evidence, now: datetime) -> str | None:

@@ -72,8 +72,8 @@ def through(code: EvidenceCode, event_type: str = "view", count: int = 1, title:
             Evidence("popular_in_category", 0.06 * 0.5, horizon="7d", category="Kitchen"),
             "Popular in Kitchen: 50 % of the activity of late was on it.",
         ),
-        (Evidence("catalogue", 0.0), "From the catalogue: nothing else is known that fits better."),
-        (Evidence("known_item", 0.0), "Shown because it is known and nothing else is."),
+        (Evidence("catalogue", 0.0), "From the catalogue, to fill the list: nothing speaks for it yet."),
+        (Evidence("known_item", 0.0), "Known from events alone, to fill the list: nothing speaks for it yet."),
     ],
 )
 def test_a_piece_of_evidence_has_its_sentence(part: Evidence, sentence: str) -> None:
