@@ -54,11 +54,12 @@ def copied_programs(folder: Path) -> Path:
 
 def _copy(site: Path, copy: Path) -> None:
     copy.parent.mkdir(parents=True, exist_ok=True)
+    copy.parent.chmod(0o755)
     unfinished = Path(tempfile.mkdtemp(dir=copy.parent, prefix=".copying-"))
     try:
         for part in (*_NEEDED, _LIBRARIES):
             _copy_part(site / part, unfinished / part)
-        unfinished.chmod(0o755)
+        _open_to_everybody(unfinished)
         unfinished.rename(copy)
     except OSError:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -67,13 +68,16 @@ def _copy(site: Path, copy: Path) -> None:
 
 
 def _copy_part(source: Path, target: Path) -> None:
-    """Copy a file or a folder, readable for everybody whatever the umask is."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
         shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns("*.a", "pgxs", "pkgconfig"))
     else:
         shutil.copy2(source, target)
-    for folder, _, names in os.walk(target.parent if source.is_file() else target):
+
+
+def _open_to_everybody(tree: Path) -> None:
+    """Let every user read and run what lies in a tree, whatever our umask is."""
+    for folder, _, names in os.walk(tree):
         Path(folder).chmod(0o755)
         for name in names:
             path = Path(folder) / name
