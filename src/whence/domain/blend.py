@@ -12,7 +12,7 @@ For a user's newest items r = 0, 1, … (newest first) at a moment:
 `long` is 0.16 beside refined weights and 0.46 while none were ever fitted. The sums of co_viewed run over the items
 that have neighbours (ranks unchanged), all others over all newest items. A sum of affinities of 0 makes its term 0.
 
-Source: the method and its measurements on public shopping and click logs, ADR "The score is one linear blend".
+Source: ADR-0011, with measurements on public shopping and click logs.
 """
 
 import math
