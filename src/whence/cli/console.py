@@ -23,6 +23,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
+def printable(text: str) -> str:
+    """Text that came from clients, so that nothing in it steers a terminal."""
+    return "".join(character if character.isprintable() else "�" for character in text)
+
+
 def progress(line: str) -> None:
     """Tell what is going on, on stderr."""
     sys.stderr.write(line + "\n")

@@ -135,16 +135,16 @@ def _evidence(part: Mapping[str, Any]) -> str:
 
 def _show_why(answer: Mapping[str, Any]) -> None:
     title = f"“{answer['title']}” " if answer["title"] else ""
-    console.say(_safe(f"{title}{answer['item_id']} for {answer['user_id']} at {answer['as_of']}"))
+    console.say(console.printable(f"{title}{answer['item_id']} for {answer['user_id']} at {answer['as_of']}"))
     if answer["listed"]:
         console.say(f"listed at rank {answer['rank']}")
     for obstacle in answer["not_listed_because"]:
         console.say(f"not listed: {obstacle['text']} ({obstacle['code']})")
     if answer["explanation"]:
-        console.say(_safe(answer["explanation"]))
+        console.say(console.printable(answer["explanation"]))
     console.say()
     for part in answer["parts"]:
-        console.say(_safe(f"{part['contribution']:+.17g}  {_evidence(part)}"))
+        console.say(console.printable(f"{part['contribution']:+.17g}  {_evidence(part)}"))
         console.say(f"    = {part['arithmetic']}")
     console.say(f"{answer['score']:+.17g}  score, the sum of {len(answer['parts'])} parts")
     if answer["signals"]:
@@ -159,9 +159,4 @@ def _plain(text: str) -> Any:
     """Text for rich without markup or control characters."""
     from rich.text import Text
 
-    return Text(_safe(text))
-
-
-def _safe(text: str) -> str:
-    """Ids and titles come from clients: nothing in them may steer a terminal."""
-    return "".join(character if character.isprintable() else "�" for character in text)
+    return Text(console.printable(text))

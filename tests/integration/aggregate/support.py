@@ -163,3 +163,14 @@ def running(installation: Installation, owner: str = "test", lease_seconds: floa
     """A running aggregator."""
     with closing(Running(installation, owner, lease_seconds)) as aggregator:
         yield aggregator
+
+
+def settle_hours(shop: Shop, user: str, hours: Sequence[int]) -> None:
+    """Let the records of the user's partition have been appended this many hours after 2024-03-04T12:00Z."""
+    partition = partition_of(user.encode(), 16)
+    for offset, hour in enumerate(hours):
+        shop.connection.execute(
+            "UPDATE log_record SET appended_at = timestamptz '2024-03-04T12:00Z' + make_interval(hours => %s) "
+            'WHERE partition = %s AND "offset" = %s',
+            [hour, partition, offset],
+        )
