@@ -8,7 +8,6 @@ from integration.aggregate.support import Running, Shop, event, record
 from program import Program
 from whence.eventlog.port import NewRecord
 
-
 TYPES = "view=1,click=2,cart=3,purchase=5,dismiss=0"
 
 
