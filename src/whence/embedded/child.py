@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from whence.domain.errors import DependencyUnavailable
 from whence.embedded.logfile import LogFile
-from whence.embedded.processes import birth
+from whence.embedded.processes import birth, listens
 from whence.embedded.state import Part
 from whence.kit.listening import free_port, local_url
 
@@ -106,7 +106,9 @@ class Child:
 
     def is_ready(self) -> bool:
         """Whether the service says that it can do its work."""
-        ready = self._process is not None and self._process.poll() is None and probe(f"{self.url}/readyz")
+        process = self._process
+        running = process is not None and process.poll() is None and listens(process.pid, self._port)
+        ready = running and probe(f"{self.url}/readyz")
         self._has_been_ready = self._has_been_ready or ready
         return ready
 

@@ -2,7 +2,7 @@
 
 from whence.domain.errors import DependencyUnavailable
 from whence.embedded.child import probe
-from whence.embedded.processes import birth
+from whence.embedded.processes import birth, listens
 from whence.embedded.state import Part, StateFolder
 from whence.kit.database import connect
 
@@ -17,8 +17,8 @@ def healthy_parts(state: StateFolder) -> list[tuple[Part, bool]]:
 def _is_healthy(part: Part) -> bool:
     if birth(part.pid) != part.born:
         return False
-    if part.url.startswith("http"):
-        return probe(f"{part.url}/readyz")
+    if part.port is not None:
+        return listens(part.pid, part.port) and probe(f"{part.url}/readyz")
     try:
         with connect(part.url, "public", "status") as connection:
             return connection.execute("SELECT 1").fetchone() is not None

@@ -13,6 +13,10 @@ _STATE_FIELD = 0
 _START_FIELD = 19
 """Fields of `/proc/<pid>/stat` after the name, see proc(5): state, start time in clock ticks after boot."""
 
+_ADDRESS_COLUMN, _STATE_COLUMN, _INODE_COLUMN = 1, 3, 9
+_LISTENING = "0A"
+"""Columns of `/proc/<pid>/net/tcp`, and the state of a socket that listens."""
+
 
 def birth(pid: int) -> int | None:
     """When the process was born, in the system's ticks; None if it has ended."""
@@ -21,6 +25,22 @@ def birth(pid: int) -> int | None:
     except OSError:
         return None
     return None if fields[_STATE_FIELD] in "ZX" else int(fields[_START_FIELD])
+
+
+def listens(pid: int, port: int) -> bool:
+    """Whether the process itself listens on that TCP port: what answers there may be another one that was faster."""
+    try:
+        tables = [Path(f"/proc/{pid}/net/{name}").read_text(encoding="ascii") for name in ("tcp", "tcp6")]
+        held = {entry.readlink().name for entry in Path(f"/proc/{pid}/fd").iterdir()}
+    except OSError:  # it has ended, or let go of a descriptor meanwhile
+        return False
+    rows = [line.split() for table in tables for line in table.splitlines()[1:]]
+    listening = {
+        f"socket:[{row[_INODE_COLUMN]}]"
+        for row in rows
+        if row[_STATE_COLUMN] == _LISTENING and int(row[_ADDRESS_COLUMN].rpartition(":")[2], 16) == port
+    }
+    return not held.isdisjoint(listening)
 
 
 def stop_process(pid: int, born: int, patience_seconds: float) -> None:

@@ -70,7 +70,9 @@ def test_a_killed_supervisor_takes_all_with_it_and_up_begins_anew(program: Progr
     assert until(lambda: not any(is_alive(part["pid"]) for part in parts.values()))
     assert program.status() == {}
 
-    assert program.up() == endpoints
+    again = program.up()  # its ports may be others: whoever asked for them meanwhile has them
+    assert again.keys() == endpoints.keys()
+    assert again["database_url"] == endpoints["database_url"]
 
 
 def test_up_ends_what_a_killed_supervisor_left_even_if_it_hangs(program: Program) -> None:

@@ -70,6 +70,16 @@ def test_a_child_that_never_becomes_ready_is_given_up_with_what_it_said(make: Ca
     assert len(pids) == STARTS_MAX
 
 
+def test_a_child_is_not_ready_because_another_process_answers_on_its_port(make: Callable[[str], Child]) -> None:
+    other, idle = make(_SERVER), make("import time; time.sleep(600)")
+    other.launch()
+    assert until(other.is_ready)
+    idle.launch()
+    idle._port, idle.url = other._port, other.url  # as if both had found the port free at the same moment
+    assert not idle.is_ready()
+    assert other.is_ready()
+
+
 def test_wrong_use_is_not_tried_twice(make: Callable[[str], Child]) -> None:
     child = make("import sys; print('WHENCE_X: wrong'); sys.exit(2)")
     child.launch()
