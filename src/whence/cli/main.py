@@ -12,7 +12,19 @@ from whence import __version__
 from whence.cli import console
 from whence.domain.errors import DependencyUnavailable, InvalidInput, WhenceError
 
-GROUPS = ("up", "serve", "recommend", "events", "importing", "dead_letters", "reconcile", "admin", "doctor", "kafka")
+GROUPS = (
+    "up",
+    "demo",
+    "serve",
+    "recommend",
+    "events",
+    "importing",
+    "dead_letters",
+    "reconcile",
+    "admin",
+    "doctor",
+    "kafka",
+)
 """The modules that hold commands, in the order in which the help lists them."""
 
 app = typer.Typer(
