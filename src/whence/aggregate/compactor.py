@@ -23,6 +23,7 @@ from whence.domain.errors import WhenceError
 from whence.domain.events import DEDUPE_WINDOW_HOURS
 from whence.kit.clock import Clock
 from whence.kit.database import database_errors
+from whence.kit.failpoints import failpoint
 from whence.kit.pgarrays import BigintArray, IntArray, SmallintArray, TimestampArray, register
 from whence.kit.sqlfiles import load_statements
 
@@ -58,6 +59,9 @@ BOOKS_SECONDS = 15.0
 
 LETTERS_COUNTED_MAX = 10_000
 """Pending dead letters that are counted; more are shown as this number."""
+
+FROZEN_SECONDS = 20
+"""A leader turns every few seconds; PostgreSQL ends the session of one that is silent for this long."""
 
 RETRY_SECONDS = 5.0
 """Wait after a turn that failed."""
@@ -143,6 +147,8 @@ class Compactor:
             ends = {partition: end_offset for partition, end_offset, _ in segments}
             parameters = {"partitions": IntArray(list(ends)), "next_offsets": BigintArray(list(ends.values()))}
             connection.execute(_SQL["move_positions"], parameters)
+            failpoint("compactor.before_commit")
+        failpoint("compactor.after_commit")
         self._unranked_events += int(trend[2::3].sum())
         self._metrics.folded(len(segments))
         per_partition = np.unique([partition for partition, _, _ in segments], return_counts=True)[1]
@@ -201,6 +207,7 @@ class Compactor:
         if self._connection is None:
             self._connection = self._connect()
             register(self._connection)
+            self._connection.execute(_SQL["limits"], {"idle": f"{FROZEN_SECONDS}s"})
         return self._connection
 
 

@@ -1,3 +1,7 @@
+-- name: limits
+-- A leader that freezes loses its session, and with it the lead.
+SELECT set_config('idle_session_timeout', :idle, false), set_config('idle_in_transaction_session_timeout', :idle, false)
+
 -- name: lead
 -- Whether this session is the installation's only compactor; it stays so until it ends.
 SELECT pg_try_advisory_lock(hashtextextended('whence compactor ' || current_schema(), 0))

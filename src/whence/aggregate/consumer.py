@@ -167,11 +167,13 @@ class Aggregator:
     def _take_over(self, partition: int) -> None:
         try:
             with self._metrics.stage("take_over"):
-                connection = self._ready_writer().connection
-                self._partitions[partition] = take_over(connection, self._log, partition)
+                owned = take_over(self._ready_writer().connection, self._log, partition)
         except LogDamaged as error:
             self._halt(partition, str(error))
             return
+        if owned is None:
+            return
+        self._partitions[partition] = owned
         self._metrics.taken_over()
         self._assign()
 

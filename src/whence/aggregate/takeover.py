@@ -1,6 +1,8 @@
 """Taking a partition over: fence the owner before us, read where it stands, load its memory, check the log."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import psycopg
@@ -10,7 +12,7 @@ from whence.aggregate.dedupe import BackfillIndex, Mask, Window
 from whence.aggregate.pipeline import HOUR_US, Position
 from whence.aggregate.poison import PoisonGuard
 from whence.aggregate.write import unpacked_longs
-from whence.domain.errors import BrokenInvariant, LogDamaged
+from whence.domain.errors import LogDamaged
 from whence.domain.events import DEDUPE_WINDOW_HOURS
 from whence.eventlog.port import Consumer, Watermarks
 from whence.kit.clock import to_us
@@ -86,8 +88,11 @@ class OwnedPartition:
         self.position = Position(batch.partition, batch.end_offset, batch.last_appended_us)
 
 
-def take_over(connection: psycopg.Connection, log: Consumer, partition: int) -> OwnedPartition:
+def take_over(connection: psycopg.Connection, log: Consumer, partition: int) -> OwnedPartition | None:
     """Fence the partition's former owner and read what is needed to go on.
+
+    Returns:
+        None if a transaction of the former owner is still under way: to be tried again a little later.
 
     Raises:
         DependencyUnavailable: PostgreSQL or the log does not answer.
@@ -95,17 +100,24 @@ def take_over(connection: psycopg.Connection, log: Consumer, partition: int) -> 
     """
     watermarks = log.watermarks(partition)
     with database_errors():
-        row = connection.execute(
-            _SQL["take_over"], {"partition": partition, "log_id": log.log_id, "low": watermarks.low}
-        ).fetchone()
+        row = _fence(connection, {"partition": partition, "log_id": log.log_id, "low": watermarks.low})
         if row is None:
-            raise BrokenInvariant("an upsert without a condition gave no row")
+            return None
         epoch, next_offset, log_id, last_appended_at = row
         _check_log(partition, next_offset, log_id, log.log_id, watermarks)
         last_appended_us = 0 if last_appended_at is None else to_us(last_appended_at)
         window = _load_window(connection, partition, last_appended_us // HOUR_US)
     position = Position(partition, next_offset, last_appended_us)
     return OwnedPartition(position, epoch, PartitionMemory(connection, partition, window))
+
+
+def _fence(connection: psycopg.Connection, parameters: Mapping[str, object]) -> tuple[Any, ...] | None:
+    try:
+        with connection.transaction():
+            connection.execute(_SQL["hold_position"], parameters)
+            return connection.execute(_SQL["take_over"], parameters).fetchone()
+    except psycopg.errors.LockNotAvailable:
+        return None
 
 
 def _load_window(connection: psycopg.Connection, partition: int, hour: int) -> Window:

@@ -1,3 +1,7 @@
+-- name: hold_position
+-- The partition's row, unless a transaction of the owner before us still holds it.
+SELECT FROM partition_position WHERE partition = :partition FOR UPDATE NOWAIT
+
 -- name: take_over
 -- Bump the partition's epoch, which fences whoever had it before, and say where it stands. A partition seen for the
 -- first time starts at the log's low watermark.

@@ -21,6 +21,10 @@ from whence.kit.sqlfiles import load_statements
 RECENTS_MEMORY_USERS = 20_000
 """Users whose recent items stay in memory: at most 1.5 KB each, 30 MB."""
 
+FROZEN_TRANSACTION_SECONDS = 10
+"""A process that freezes inside a transaction holds its partition's row; after this time PostgreSQL ends its session,
+so that another owner can go on. Between two statements lie milliseconds of work."""
+
 _SQL = load_statements(__file__)
 
 
@@ -33,6 +37,7 @@ class Writer:
 
     def __init__(self, connection: psycopg.Connection, log_id: str) -> None:
         register(connection)
+        connection.execute(_SQL["limits"], {"idle_in_transaction": f"{FROZEN_TRANSACTION_SECONDS}s"})
         self.connection = connection
         self._log_id = log_id
         self._ids = IdMap(connection)

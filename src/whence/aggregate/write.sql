@@ -1,3 +1,6 @@
+-- name: limits
+SELECT set_config('idle_in_transaction_session_timeout', :idle_in_transaction, false)
+
 -- name: swap_position!
 -- Step (a), first: take the partition's row only if it is as we left it. A twin that was away, or whose commit's answer
 -- was lost, fails here before it writes anything.

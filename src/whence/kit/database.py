@@ -18,7 +18,13 @@ STATEMENT_TIMEOUT_MS = 30_000
 TCP_USER_TIMEOUT_MS = 10_000
 """A peer that acknowledges nothing for this long is dead, even with a query under way."""
 
-_UNAVAILABLE = (psycopg.OperationalError, psycopg.InterfaceError)
+_UNAVAILABLE = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    # The driver counts these as bugs of ours: a session that slept too long, and a server that only reads for now.
+    psycopg.errors.IdleInTransactionSessionTimeout,
+    psycopg.errors.ReadOnlySqlTransaction,
+)
 
 
 def conninfo(url: str, namespace: str, application: str, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> str:

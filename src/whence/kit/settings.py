@@ -106,7 +106,9 @@ class Settings(BaseModel):
         "info", description="the least level that is logged"
     )
     failpoints: str = Field(
-        "", description="for crash tests only: `name` or `name:n`, comma-separated; the process kills itself there"
+        "",
+        description="for crash tests only: `name` or `name:n`, comma-separated; the process kills itself there, or "
+        "freezes with `name:n=stop`",
     )
 
     def types(self) -> EventTypes:

@@ -1,0 +1,125 @@
+"""Whatever moment a process dies or freezes at: every event counts exactly once."""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from chaos.support import Oracle, Worker, expire_leases, installed
+from conftest import Installation
+from program import PATIENCE_SECONDS, Program, until
+from whence.embedded.postgres import EmbeddedPostgres
+
+SEED = int(os.environ.get("WHENCE_CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
+"""Printed with every run; set WHENCE_CHAOS_SEED to run one again."""
+
+ROUNDS = 12
+
+FAILPOINTS = (
+    "aggregate.before_begin",
+    "aggregate.after_position",
+    "aggregate.after_signals",
+    "aggregate.after_recent",
+    "aggregate.after_segment",
+    "aggregate.before_commit",
+    "aggregate.after_commit",
+    "compactor.before_commit",
+    "compactor.after_commit",
+)
+"""Every step of the consumer's and the compactor's transactions."""
+
+
+@pytest.fixture
+def oracle(installation: Installation) -> Iterator[Oracle]:
+    print(f"WHENCE_CHAOS_SEED={SEED}")  # noqa: T201  # pytest shows it when the test fails
+    with closing(Oracle(installation, SEED)) as one:
+        yield one
+
+
+@pytest.mark.parametrize("failpoint", FAILPOINTS)
+def test_a_kill_at_any_step_loses_and_doubles_nothing(
+    failpoint: str, oracle: Oracle, installation: Installation, program: Program
+) -> None:
+    worker = Worker(program, installation)
+    oracle.append(300)
+    worker.start(f"{failpoint}:{1 if failpoint.startswith('compactor') else 3}")
+    assert worker.process.wait(PATIENCE_SECONDS) == -signal.SIGKILL
+    expire_leases(oracle.shop)
+    oracle.append(100)
+    worker.start()
+    oracle.wait_until_drained()
+    oracle.check()
+    worker.stop()
+
+
+@pytest.mark.parametrize(
+    ("failpoint", "noticed_by"),
+    [
+        ("aggregate.before_begin", "whence_aggregate_fenced_total"),
+        ("aggregate.before_commit", "whence_aggregate_retries_total"),
+    ],
+)
+def test_an_owner_that_freezes_beyond_its_lease_is_fenced_when_it_wakes(
+    failpoint: str, noticed_by: str, oracle: Oracle, installation: Installation, program: Program
+) -> None:
+    """Between fetch and transaction it finds the position moved; with everything written, its session gone."""
+    frozen, other = Worker(program, installation), Worker(program, installation)
+    oracle.append(200)
+    frozen.start(f"{failpoint}:2=stop")
+    try:
+        assert until(frozen.is_frozen)
+        other.start()
+        oracle.wait_until_drained()
+        oracle.append(100)
+        oracle.wait_until_drained()
+    finally:
+        frozen.wake()
+    assert until(lambda: frozen.metric(noticed_by) >= 1)
+    other.stop()
+    oracle.append(100)
+    oracle.wait_until_drained()
+    oracle.check()
+    frozen.stop()
+
+
+def test_random_kills_of_two_owners_and_a_restart_of_postgresql(
+    program: Program, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    print(f"WHENCE_CHAOS_SEED={SEED}")  # noqa: T201  # pytest shows it when the test fails
+    chance = random.Random(SEED)
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("chaos"))
+    try:
+        installation = installed(server.start())
+        workers = [Worker(program, installation), Worker(program, installation)]
+        with closing(Oracle(installation, SEED)) as oracle:
+            for number in range(ROUNDS):
+                for worker in workers:
+                    worker.keep_running()
+                oracle.append(chance.randrange(20, 400))
+                time.sleep(chance.uniform(0.2, 2.0))
+                chance.choice(workers).kill()
+                if number == ROUNDS // 2:
+                    crash(server)
+                    server.start()
+                    oracle.reconnect()
+            for worker in workers:
+                worker.keep_running()
+            expire_leases(oracle.shop)
+            oracle.wait_until_drained()
+            oracle.check()
+            for worker in workers:
+                worker.stop()
+    finally:
+        program.close()
+        server.remove()
+
+
+def crash(server: EmbeddedPostgres) -> None:
+    """End PostgreSQL at once, without a checkpoint: it has to recover."""
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGQUIT)
+    server.stop()
