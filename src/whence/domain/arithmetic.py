@@ -4,7 +4,8 @@ Each line is an expression of numbers, `+`, `*`, `/` and `max(…)` that gives t
 """
 
 from whence.domain import blend
-from whence.domain.blend import HeldSignal, Mixer, Part, Source, State
+from whence.domain.blend import HeldSignal, Mixer, Part, Source
+from whence.domain.state import State
 
 
 def expression(part: Part, item_id: int, state: State, found: list[Source], mixer: Mixer) -> str:

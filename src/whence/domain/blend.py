@@ -18,12 +18,13 @@ Source: ADR-0011, with measurements on public shopping and click logs.
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from whence.domain.decay import decay, decayed_sum
-from whence.domain.events import DISMISS, PURCHASE
+from whence.domain.events import DISMISS
+from whence.domain.state import RECENT_ITEMS_READ, Horizon, Signal, State
 
 SHORT_WEIGHT = 0.24
 LONG_WEIGHT = 0.16
@@ -43,64 +44,12 @@ SHORT_HALF_LIFE_SECONDS = 30 * 60
 SHORT_DAMPING = 0.05
 """Lets the short memory fade altogether when the user comes back after hours."""
 
-RECENT_ITEMS_READ = 50
-"""The newest items that a read looks at, so that it is bounded for bots too."""
-
 AFFINITY_MIN = 1e-60
 """A smaller affinity counts as 0: after 49 years, and products of floats stay above the range's end."""
 
-Horizon = Literal["6h", "1d", "7d"]
 TREND_WEIGHTS: Mapping[Horizon, float] = {"6h": 0.16, "1d": 0.08, "7d": 0.06}
 
 Code = Literal["own_signal", "co_viewed", "refined", "trending"]
-Exclude = Literal["none", "purchased", "seen"]
-
-
-@dataclass(frozen=True, slots=True)
-class Recent:
-    """One of the user's newest items: its last event's time and place in the log."""
-
-    item_id: int
-    last_at: datetime
-    offset: int
-
-
-@dataclass(frozen=True, slots=True)
-class Signal:
-    """What is held of (user, item, event type); `log_sum` is explained in `whence.domain.decay`."""
-
-    item_id: int
-    event_type: str
-    count: int
-    log_sum: float
-    last_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Refined:
-    """An item's refined neighbour weights and their sum."""
-
-    weights: Mapping[int, float]
-    mass: float
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """Everything that a list is made from.
-
-    Attributes:
-        recents: Newest first; more than `RECENT_ITEMS_READ` are cut off.
-        signals: The user's signals; several of one (item, event type) add up (a session united with its user).
-        neighbours: p(destination given source) by source.
-        refined: By source; None while no refined weights were ever fitted.
-        trends: The share of the decayed activity by horizon and item.
-    """
-
-    recents: Sequence[Recent] = ()
-    signals: Sequence[Signal] = ()
-    neighbours: Mapping[int, Mapping[int, float]] = field(default_factory=dict)
-    refined: Mapping[int, Refined] | None = None
-    trends: Mapping[Horizon, Mapping[int, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,42 +192,6 @@ def mix(state: State, found: Sequence[Source]) -> Mixer:
         mass_sum=sum(refined[source.item_id].mass for source in found if source.item_id in refined),
         long_weight=LONG_WEIGHT_ALONE if state.refined is None else LONG_WEIGHT,
     )
-
-
-def hidden_items(signals: Iterable[Signal], weights: Mapping[str, float], exclude: Exclude) -> set[int]:
-    """The items that a user's own signals keep out of the list.
-
-    Dismissed ones, until a later signal of a type with a positive weight; and by policy those bought or ever touched.
-    """
-    by_item: dict[int, list[Signal]] = defaultdict(list)
-    for signal in signals:
-        by_item[signal.item_id].append(signal)
-    return {
-        item
-        for item, own in by_item.items()
-        if is_dismissed(own, weights)
-        or exclude == "seen"
-        or (exclude == "purchased" and any(signal.event_type == PURCHASE for signal in own))
-    }
-
-
-def is_dismissed(signals: Iterable[Signal], weights: Mapping[str, float]) -> bool:
-    """Whether a user's signals on one item say that it was dismissed and not taken up again since."""
-    own = list(signals)
-    dismissed = [signal.last_at for signal in own if signal.event_type == DISMISS]
-    positive = [s.last_at for s in own if s.event_type != DISMISS and weights.get(s.event_type, 0.0) > 0]
-    return bool(dismissed) and not (positive and max(positive) > max(dismissed))
-
-
-def unite(recents: Iterable[Recent]) -> list[Recent]:
-    """The newest items of a user and a session together: each item once, at its newest."""
-    newest: dict[int, Recent] = {}
-    for recent in recents:
-        held = newest.get(recent.item_id)
-        if held is None or (recent.last_at, recent.offset) > (held.last_at, held.offset):
-            newest[recent.item_id] = recent
-    order = sorted(newest.values(), key=lambda recent: (recent.last_at, recent.offset, -recent.item_id), reverse=True)
-    return order[:RECENT_ITEMS_READ]
 
 
 def held_by_item(

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from whence.domain.blend import TREND_WEIGHTS, Horizon
+from whence.domain.blend import TREND_WEIGHTS
+from whence.domain.state import Horizon
 
 EvidenceCode = Literal[
     "own_signal", "co_viewed", "refined", "trending", "popular_in_category", "catalogue", "known_item"

@@ -29,6 +29,7 @@ _BODY_PROBLEMS = {
     422: "A value is not acceptable; `errors` names each field.",
     503: _UNAVAILABLE,
 }
+_PUT_RESPONSES = problem_responses(_BODY_PROBLEMS) | {201: {"model": CatalogueItem, "description": "It is new."}}
 
 
 def item_router(service: Service | None) -> APIRouter:
@@ -53,7 +54,7 @@ def item_router(service: Service | None) -> APIRouter:
         response_model=CatalogueItem,
         summary="Put an item",
         openapi_extra=request_body("Item"),
-        responses=problem_responses(_BODY_PROBLEMS) | {201: {"model": CatalogueItem, "description": "It is new."}},
+        responses=_PUT_RESPONSES,
     )
     async def put_item(item_id: PathId, request: Request) -> Response:
         """In place of what was there; a deleted item is back."""
@@ -75,8 +76,7 @@ def item_router(service: Service | None) -> APIRouter:
         async with of(service).database.connection() as connection:
             stored = await get_item(connection, item_id)
         if stored is None:
-            problem = Problem("not-found", 404, f"The catalogue has no item {item_id!r}.")
-            return problem_response(problem, request.scope)
+            return problem_response(Problem("not-found", 404, "The catalogue has no such item."), request.scope)
         return json_response(stored)
 
     @router.delete(

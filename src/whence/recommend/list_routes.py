@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from whence.domain.blend import Horizon
+from whence.domain.state import Horizon
 from whence.kit.openapi import problem_responses
 from whence.kit.parameters import PathId, Route
 from whence.kit.problems import Problem, problem_response

@@ -6,7 +6,7 @@ from typing import Any
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
-from whence.domain.blend import Horizon
+from whence.domain.state import Horizon
 from whence.kit.sqlfiles import load_statements
 
 ITEM_FIELDS = ("title", "description", "categories", "attributes", "url", "image_url")

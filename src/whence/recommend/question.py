@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from whence.domain.blend import Exclude
+from whence.domain.state import Exclude
 from whence.domain.tokens import FreshnessToken
 
 Explain = Literal["none", "short", "full"]

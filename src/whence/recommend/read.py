@@ -9,8 +9,8 @@ from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
 from whence.domain import blend, decay
-from whence.domain.blend import Exclude, Horizon
 from whence.domain.reasons import Evidence, EvidenceCode
+from whence.domain.state import RECENT_ITEMS_READ, Exclude, Horizon
 from whence.kit.clock import from_us
 from whence.kit.sqlfiles import load_statements
 from whence.recommend.lists import shown_item
@@ -24,7 +24,7 @@ FILL_SCAN_MAX = 2_000
 EVIDENCE_SHORT = 3
 """The strongest parts that `explain=short` shows."""
 
-EVIDENCE_ALL = 2 * blend.RECENT_ITEMS_READ + blend.RECENT_ITEMS_READ * 64 + len(blend.TREND_WEIGHTS)
+EVIDENCE_ALL = 2 * RECENT_ITEMS_READ + RECENT_ITEMS_READ * 64 + len(blend.TREND_WEIGHTS)
 """More parts than a score can have: two neighbour lists, the signals of 64 event types, the trends."""
 
 WEIGHT_MIN = 1e-30
@@ -44,7 +44,7 @@ _CODES: Mapping[int, tuple[EvidenceCode, Horizon | None]] = {
 }
 _SCORED_KIND = 0
 _CONSTANTS = {
-    "recent_items_read": blend.RECENT_ITEMS_READ,
+    "recent_items_read": RECENT_ITEMS_READ,
     "rate_per_second": decay.RATE_PER_SECOND,
     "landmark_seconds": float(decay.LANDMARK_SECONDS),
     "min_exponent": decay.MIN_EXPONENT,

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, Field
 
 from whence.catalogue.checks import CATEGORY_LENGTH_MAX, ITEMS_MAX, Item
-from whence.domain.blend import Exclude, Horizon
 from whence.domain.events import MAX_ID_LENGTH
 from whence.domain.reasons import EvidenceCode
+from whence.domain.state import Exclude, Horizon
 from whence.kit.openapi import COMPONENT_REF, judged_alone
 from whence.kit.parameters import id_problem
 from whence.recommend.question import Explain, Rerank

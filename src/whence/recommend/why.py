@@ -12,8 +12,19 @@ from psycopg.rows import dict_row
 
 from whence.domain import blend
 from whence.domain.arithmetic import expression
-from whence.domain.blend import Candidate, Horizon, Recent, Refined, Signal, State
+from whence.domain.blend import Candidate
 from whence.domain.reasons import Evidence, reason
+from whence.domain.state import (
+    RECENT_ITEMS_READ,
+    Horizon,
+    Recent,
+    Refined,
+    Signal,
+    State,
+    hidden_items,
+    is_dismissed,
+    unite,
+)
 from whence.kit.sqlfiles import load_statements
 from whence.recommend.read import CANDIDATES_MAX, Ask, read_candidates, usable_weights
 from whence.recommend.render import evidence_document, freshness
@@ -71,8 +82,8 @@ async def why(connection: AsyncConnection, ask: Ask, user_id: str, item_id: str)
 
 async def read_state(connection: AsyncConnection, subjects: Sequence[str], more_items: Sequence[int]) -> State:
     """All rows that these users' lists are made from, and their signals on some more items."""
-    values: dict[str, Any] = {"subjects": list(subjects), "size": blend.RECENT_ITEMS_READ}
-    recents = blend.unite([Recent(**row) for row in await _rows(connection, "recents", values)])
+    values: dict[str, Any] = {"subjects": list(subjects), "size": RECENT_ITEMS_READ}
+    recents = unite([Recent(**row) for row in await _rows(connection, "recents", values)])
     sources = [recent.item_id for recent in recents]
     values["item_ids"] = [*sources, *more_items]
     signals = [Signal(**row) for row in await _rows(connection, "signals", values)]
@@ -180,12 +191,12 @@ def _obstacles(state: State, ask: Ask, listing: Listing | None, *, has_parts: bo
             "it has no catalogue entry, and WHENCE_UNKNOWN_ITEMS hides such items",
         ),
         (
-            blend.is_dismissed(own, weights),
+            is_dismissed(own, weights),
             "dismissed",
             "the user dismissed it and has no later event of a type with a positive weight on it",
         ),
         (
-            listing.ref in blend.hidden_items(own, weights, ask.exclude) and not blend.is_dismissed(own, weights),
+            listing.ref in hidden_items(own, weights, ask.exclude) and not is_dismissed(own, weights),
             "excluded",
             f"exclude={ask.exclude} leaves it out",
         ),

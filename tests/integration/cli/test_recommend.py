@@ -10,7 +10,7 @@ from conftest import Installation
 from integration.cli.conftest import Service
 from integration.recommend.states import Entry, Shop, signal, write_shop
 from program import Program
-from whence.domain.blend import Recent, State
+from whence.domain.state import Recent, State
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 
-from whence.domain.blend import Horizon, Recent, Refined, Signal, State
 from whence.domain.decay import log_add, log_contribution
+from whence.domain.state import Horizon, Recent, Refined, Signal, State
 from whence.kit.clock import to_us
 
 NOW = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)

@@ -12,8 +12,9 @@ import pytest
 
 from conftest import Installation
 from integration.recommend.states import NOW, Shop, random_shop, write_shop
-from whence.domain.blend import Candidate, Exclude, State, blend, hidden_items, unite
+from whence.domain.blend import Candidate, blend
 from whence.domain.reasons import Evidence
+from whence.domain.state import Exclude, State, hidden_items, unite
 from whence.kit.database import conninfo
 from whence.recommend.read import EVIDENCE_ALL, Ask, Found, read_candidates, usable_weights
 

@@ -9,7 +9,7 @@ import pytest
 from conftest import Installation
 from integration.recommend.live import Recommend, running
 from integration.recommend.states import NOW, Entry, Shop, signal, write_shop
-from whence.domain.blend import Recent, Signal, State
+from whence.domain.state import Recent, Signal, State
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from unit.domain.test_blend import NOW, WEIGHTS, once, recent
 from whence.domain.arithmetic import expression
-from whence.domain.blend import Refined, State, blend, mix, sources
+from whence.domain.blend import blend, mix, sources
+from whence.domain.state import Refined, State
 
 STATE = State(
     [recent(1), recent(2, NOW - timedelta(hours=2))],

@@ -4,19 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from whence.domain.blend import (
-    Candidate,
-    Part,
-    Recent,
-    Refined,
-    Signal,
-    State,
-    blend,
-    hidden_items,
-    is_dismissed,
-    unite,
-)
+from whence.domain.blend import Candidate, Part, blend
 from whence.domain.decay import log_contribution
+from whence.domain.state import Recent, Refined, Signal, State, hidden_items, is_dismissed, unite
 
 NOW = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
 HALF_LIFE = timedelta(days=90)
