@@ -20,6 +20,8 @@ from whence.recommend.service import Service
 LAST_WRITE_SECONDS = 1.0
 """What is left of the served lists has this long to reach PostgreSQL when the service stops."""
 
+CANCEL_AGAIN_SECONDS = 0.2
+
 
 def run(settings: Settings, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT.
@@ -59,6 +61,13 @@ async def _behind(jobs: Sequence[Coroutine[None, None, None]]) -> AsyncIterator[
     try:
         yield
     finally:
-        for task in tasks:
+        await _end(tasks)
+
+
+async def _end(tasks: Sequence["asyncio.Task[None]"]) -> None:
+    """Cancel until they are gone: in Python 3.11 a wait that ends at the same instant swallows a cancellation."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)
