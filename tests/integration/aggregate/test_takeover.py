@@ -1,0 +1,127 @@
+"""Taking partitions over: what is remembered, what is refused, and two owners interleaved step by step."""
+
+import random
+from collections import Counter
+
+import pytest
+
+from conftest import Installation
+from integration.aggregate.support import Running, Shop, event, record, running, settle_hours
+from program import Program
+from whence.aggregate.declare import claim_log
+from whence.domain.errors import LogDamaged
+
+
+def test_repeats_are_recognised_for_24_hours_by_whoever_takes_over(shop: Shop, installation: Installation) -> None:
+    shop.append(event("u1", "a", "1"), event("u1", "b", "2"))
+    settle_hours(shop, "u1", [0, 0])
+    with running(installation) as first:
+        first.drain(shop)
+    shop.append(event("u1", "a", "1"))
+    settle_hours(shop, "u1", [0, 0, 24])
+    with running(installation, "second") as second:
+        second.drain(shop)
+        assert shop.books() == (2, 1, 0, 0)
+    shop.append(event("u1", "b", "2"))
+    settle_hours(shop, "u1", [0, 0, 24, 25])
+    with running(installation, "third") as third:
+        third.drain(shop)
+    assert shop.counts() == {("u1", "a", "view"): 1, ("u1", "b", "view"): 2}
+
+
+def test_a_backfill_is_recognised_for_ever_by_whoever_takes_over(shop: Shop, installation: Installation) -> None:
+    old = event("u1", "a", "1", backfill="history")
+    shop.append(old)
+    settle_hours(shop, "u1", [0])
+    with running(installation) as first:
+        first.drain(shop)
+    shop.append(old, event("u1", "a", "1"), event("u1", "b", "2", backfill="history"), event("u1", "b", "2"))
+    settle_hours(shop, "u1", [0, 300, 300, 300, 301])
+    with running(installation, "second") as second:
+        second.drain(shop)
+    assert shop.counts() == {("u1", "a", "view"): 2, ("u1", "b", "view"): 1}
+    assert shop.books() == (3, 2, 0, 0)
+
+
+def test_a_partition_whose_records_are_gone_halts_and_the_others_go_on(shop: Shop, installation: Installation) -> None:
+    events = [event(f"u{n}", "a", "1") for n in range(60)]
+    shop.append(*events)
+    partition = record(events[0]).partition
+    lost = sum(record(fields).partition == partition for fields in events)
+    shop.connection.execute('DELETE FROM log_record WHERE partition = %s AND "offset" = 0', [partition])
+    shop.connection.execute(
+        "INSERT INTO partition_position (partition, log_id, base_offset, next_offset) "
+        "SELECT %s, log_id, 0, 0 FROM log_info",
+        [partition],
+    )
+    with running(installation) as one:
+        one.turn(3)
+        assert list(one.aggregator.halted) == [partition]
+        assert "the log holds 1 to" in one.aggregator.halted[partition]
+        assert shop.books() == (60 - lost, 0, 0, 0)
+
+
+def test_a_log_that_was_cut_off_while_it_is_read_halts(shop: Shop, aggregator: Running) -> None:
+    shop.append(event("u1", "a", "1"), event("u1", "a", "2"))
+    aggregator.drain(shop)
+    partition = record(event("u1", "a", "1")).partition
+    shop.connection.execute("UPDATE log_partition SET next_offset = 1 WHERE partition = %s", [partition])
+    aggregator.turn(2)
+    assert list(aggregator.aggregator.halted) == [partition]
+    other = next(fields for n in range(99) if record(fields := event(f"v{n}", "a", "1")).partition != partition)
+    shop.append(other)
+    aggregator.turn(2)
+    assert (other["user_id"], "a", "view") in shop.counts()
+
+
+def test_scores_of_another_log_are_refused(shop: Shop, installation: Installation, program: Program) -> None:
+    claim_log(shop.connection, "0badcafe", 16)
+    with pytest.raises(LogDamaged, match="0badcafe"):
+        claim_log(shop.connection, "0badcafe", 17)
+    settings = {"WHENCE_DATABASE_URL": installation.url, "WHENCE_NAMESPACE": installation.namespace}
+    refused = program.run("serve", "aggregate", "--port", "17073", **settings)
+    assert refused.returncode == 1
+    assert "another log" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_transaction_of_the_owner_before_delays_its_partition_alone(
+    shop: Shop, installation: Installation, aggregator: Running
+) -> None:
+    events = [event(f"u{n}", "a", "1") for n in range(60)]
+    shop.append(*events)
+    aggregator.drain(shop)
+    aggregator.leases.leave()
+    shop.append(*(event(f"u{n}", "a", "2") for n in range(60)))
+    partition = record(events[0]).partition
+    held = sum(record(fields).partition == partition for fields in events)
+    with installation.connect() as former, running(installation, "second") as second:
+        with former.transaction():
+            former.execute("SELECT FROM partition_position WHERE partition = %s FOR UPDATE", [partition])
+            second.turn(3)
+            assert shop.books() == (120 - held, 0, 0, 0)
+        second.drain(shop)
+    assert shop.books() == (120, 0, 0, 0)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_two_owners_interleaved_step_by_step_count_everything_once(
+    seed: int, shop: Shop, installation: Installation
+) -> None:
+    """Leases so short that ownership moves between any two steps: only the compare-and-swap keeps the counts right."""
+    chance = random.Random(seed)
+    expected: Counter[tuple[str, str, str]] = Counter()
+    with (
+        running(installation, "first", lease_seconds=0.03) as first,
+        running(installation, "second", lease_seconds=0.03) as second,
+    ):
+        for number in range(250):
+            next(chance.choice([first, second]).steps)
+            if number % 10 == 0:
+                fresh = [event(f"u{chance.randrange(9)}", "a", f"{number}-{n}") for n in range(5)]
+                expected.update((one["user_id"], "a", "view") for one in fresh)
+                shop.append(*fresh, *fresh[:2])
+    with running(installation, "third") as third:
+        third.drain(shop)
+    assert shop.counts() == expected
+    assert shop.books()[:2] == (125, 50)
