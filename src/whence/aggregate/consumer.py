@@ -93,6 +93,7 @@ class Aggregator:
         self._lag = LagWatch(log, metrics)
         self._renew_at = 0.0
         self._failures = 0
+        self._too_many_ids = False
         self.turned_at = time.monotonic()
 
     @property
@@ -222,10 +223,11 @@ class Aggregator:
     def _report(self, batch: Batch) -> None:
         ids = sum(len(owned.memory) for owned in self._partitions.values())
         self._metrics.committed(batch, now_us(), ids)
-        if ids > IDS_MAX:
+        if ids > IDS_MAX and not self._too_many_ids:
             self._logger.warning(
                 "more ids to recognise repeats by than planned; run another aggregate process", ids=ids, planned=IDS_MAX
             )
+        self._too_many_ids = ids > IDS_MAX
         self._logger.debug(
             "batch",
             partition=batch.partition,
