@@ -24,6 +24,7 @@ class Program:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.state = folder / ".whence"
+        self.states = [self.state]
         self._started: list[subprocess.Popen[str]] = []
 
     def run(self, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -76,7 +77,7 @@ class Program:
         return {part["name"]: part for part in json.loads(self.run("status", "--json").stdout)}
 
     def close(self) -> None:
-        """Stop everything that was started here and delete the state."""
+        """Stop everything that was started here and delete the state in all `states`."""
         for process in self._started:
             if process.poll() is None:
                 process.terminate()
@@ -85,8 +86,9 @@ class Program:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.communicate()
-        if self.state.exists():
-            self.run("reset", "--yes")
+        for state in self.states:
+            if state.exists():
+                self.run("reset", "--yes", "--state", str(state))
 
 
 def get(url: str) -> tuple[int, bytes]:

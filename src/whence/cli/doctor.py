@@ -44,12 +44,12 @@ def doctor(state: State = None, as_json: Json = False) -> None:
     Exit 1 if something is missing that Whence needs.
     """
     settings = settings_with(state)
-    findings = [_postgres(settings), _state(settings), _space(settings), *_ports(settings), _parquet()]
+    findings = [_postgres(settings), _state(settings), _space(settings), *_ports(settings), _parquet(), *_abandoned()]
     if as_json:
         console.answer([finding._asdict() for finding in findings])
     else:
         for finding in findings:
-            mark = "ok" if finding.ok else "MISSING" if finding.needed else "absent"
+            mark = "ok" if finding.ok else "MISSING" if finding.needed else "note"
             console.say(f"{mark:<9}{finding.name:<22}{finding.advice}")
     if any(finding.needed and not finding.ok for finding in findings):
         raise typer.Exit(1)
@@ -107,6 +107,17 @@ def _ports(settings: "Settings") -> list[Finding]:
         advice = str(port) if free else f"{port} is taken; `whence up` takes the next free one and says which"
         findings.append(Finding(f"port of {name}", free, False, advice))
     return findings
+
+
+def _abandoned() -> list[Finding]:
+    """Data of root's that no state folder names any more."""
+    import os
+
+    from whence.embedded.place import abandoned_places
+
+    places = abandoned_places() if os.geteuid() == 0 else []
+    advice = "its state folder has been moved or deleted; delete it if nobody needs its events and scores"
+    return [Finding("abandoned data", False, False, f"{place}: {advice}") for place in places]
 
 
 def _parquet() -> Finding:

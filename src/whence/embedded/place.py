@@ -21,6 +21,7 @@ UNPRIVILEGED_USER = "nobody"
 """Who the server runs as when root starts it. `initdb` needs a user that the system knows by name."""
 
 _POINTER = "place"
+_OWNER = "owner"
 _PLACES_MAX = 1000
 """So many folders of one path's hash are tried; each belongs to a state folder that has been moved or deleted."""
 
@@ -66,7 +67,8 @@ def find_place(folder: Path) -> Place | None:
     if not pointer.is_file():
         return None
     place = Path(pointer.read_text(encoding="utf-8").strip())
-    return _roots_place(place) if place.is_dir() else None
+    # Anybody who may write to the state folder may write the pointer; we delete nothing elsewhere because of it.
+    return _roots_place(place) if place.is_dir() and place.parent == ROOTS_FOLDER else None
 
 
 def make_place(folder: Path) -> Place:
@@ -80,16 +82,22 @@ def make_place(folder: Path) -> Place:
         place = find_place(folder) or (_new_roots_place(folder) if os.geteuid() == 0 else _users_place(folder))
         if place.user is None:
             _make_private_folder(place.sockets.parent)
+        else:
+            (place.folder / _OWNER).write_text(f"{folder.resolve()}\n", encoding="utf-8")
         place.make_owned_folder(place.sockets)
     except OSError as error:
-        raise InvalidInput(
-            [
-                FieldProblem(
-                    "state", f"cannot write {error.filename or folder}: {error.strerror}; choose another --state"
-                )
-            ]
-        ) from error
+        problem = f"cannot write {error.filename or folder}: {error.strerror}; choose another --state"
+        raise InvalidInput([FieldProblem("state", problem)]) from error
     return place
+
+
+def abandoned_places() -> list[Path]:
+    """Root's places whose owner, the folder that they were last used for, does not name them: moved or deleted."""
+    return [
+        owner.parent
+        for owner in sorted(ROOTS_FOLDER.glob(f"*/{_OWNER}"))
+        if find_place(Path(owner.read_text(encoding="utf-8").strip())) != _roots_place(owner.parent)
+    ]
 
 
 def _users_place(folder: Path) -> Place:
@@ -113,7 +121,6 @@ def _new_roots_place(folder: Path) -> Place:
             continue
         place.chmod(0o711)
         (folder / _POINTER).write_text(f"{place}\n", encoding="utf-8")
-        (place / "state").write_text(f"{folder.resolve()}\n", encoding="utf-8")
         return _roots_place(place)
     raise InvalidInput([FieldProblem("state", f"too many left-over folders {ROOTS_FOLDER / name}-*; delete some")])
 

@@ -1,11 +1,13 @@
 """`whence up` and its companions, through the real program."""
 
+import contextlib
 import json
 import os
 import signal
 import socket
 import stat
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,19 +33,74 @@ def lines_until(process: subprocess.Popen[str], word: str) -> list[str]:
     return lines
 
 
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    """A running `whence up` that several tests look at; ingest's usual port was taken when it started."""
+    program = Program(tmp_path_factory.mktemp("a running shop"))
+    try:
+        with socket.socket() as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):  # somebody else has taken it: as good
+                taken.bind(("127.0.0.1", 7071))
+                taken.listen()
+            program.up()
+        yield program
+    finally:
+        program.close()
+
+
+def endpoints_of(program: Program) -> dict[str, str]:
+    found: dict[str, str] = json.loads((program.state / "endpoints.json").read_text())
+    return found
+
+
+def test_endpoints_tell_where_the_parts_are_to_the_owner_alone(running: Program) -> None:
+    endpoints = endpoints_of(running)
+    assert set(endpoints) == {"ingest", "recommend", "aggregate", "database_url", "cache_url", "log_url"}
+    assert stat.S_IMODE((running.state / "endpoints.json").stat().st_mode) == 0o600
+    assert all(get(f"{endpoints[name]}/readyz")[0] == 200 for name in SERVICES)
+
+
+def test_a_taken_port_is_passed_over(running: Program) -> None:
+    assert not endpoints_of(running)["ingest"].endswith(":7071")
+
+
+def test_status_lists_the_parts(running: Program) -> None:
+    parts = running.status()
+    assert set(parts) == {"postgresql", *SERVICES}
+    for part in parts.values():
+        assert set(part) == {"name", "pid", "port", "healthy", "since", "url"}
+        assert is_alive(part["pid"])
+    table = running.run("status").stdout.splitlines()
+    assert [line.split()[0] for line in table] == ["name", *parts]
+
+
+def test_a_second_up_says_who_holds_the_folder(running: Program) -> None:
+    holder = (running.state / "lock").read_text().strip()
+    for words in (("up",), ("up", "--detach")):
+        done = running.run(*words)
+        assert done.returncode == 2
+        assert f"in use by process {holder}" in done.stderr
+        assert "whence down" in done.stderr
+    assert everything_is_healthy(running)
+
+
+def test_a_dead_part_is_started_again_where_it_was(running: Program) -> None:
+    before, endpoints = running.status(), endpoints_of(running)
+    for part in before.values():
+        os.kill(part["pid"], signal.SIGKILL)
+    assert until(lambda: everything_is_healthy(running))
+    after = running.status()
+    assert {part["url"] for part in after.values()} == {endpoints[name] for name in (*SERVICES, "database_url")}
+    assert not {part["pid"] for part in before.values()} & {part["pid"] for part in after.values()}
+
+
 def test_all_parts_become_ready_and_go_down_again(program: Program) -> None:
     done = program.run("up", "--detach")
     assert done.returncode == 0, done.stderr
     for name in ("postgresql", *SERVICES):
         assert any(line.startswith(name) and "ready after" in line for line in done.stdout.splitlines()), name
-
-    endpoints = json.loads((program.state / "endpoints.json").read_text())
-    assert set(endpoints) == {"ingest", "recommend", "aggregate", "database_url", "cache_url", "log_url"}
-    assert stat.S_IMODE((program.state / "endpoints.json").stat().st_mode) == 0o600
-    assert all(get(f"{endpoints[name]}/readyz")[0] == 200 for name in SERVICES)
     parts = program.status()
-    assert everything_is_healthy(program)
-    assert all(set(part) >= {"name", "pid", "port", "healthy", "since"} for part in parts.values())
 
     down = program.run("down")
     assert (down.returncode, down.stdout) == (0, "stopped postgresql, ingest, recommend, aggregate\n")
@@ -52,47 +109,17 @@ def test_all_parts_become_ready_and_go_down_again(program: Program) -> None:
     assert program.status() == {}
 
 
-def test_a_dead_part_is_started_again_where_it_was(program: Program) -> None:
-    endpoints = program.up()
-    before = program.status()
-    for part in before.values():
-        os.kill(part["pid"], signal.SIGKILL)
-    assert until(lambda: everything_is_healthy(program))
-    after = program.status()
-    assert {part["url"] for part in after.values()} == {endpoints[name] for name in (*SERVICES, "database_url")}
-    assert not {part["pid"] for part in before.values()} & {part["pid"] for part in after.values()}
-
-
-def test_a_killed_supervisor_takes_all_with_it_and_up_begins_anew(program: Program) -> None:
+def test_a_killed_supervisor_takes_all_with_it_and_up_ends_what_hangs(program: Program) -> None:
     endpoints = program.up()
     parts = program.status()
+    hanging = parts.pop("recommend")["pid"]
+    os.kill(hanging, signal.SIGSTOP)
     os.kill(int((program.state / "lock").read_text()), signal.SIGKILL)
     assert until(lambda: not any(is_alive(part["pid"]) for part in parts.values()))
     assert program.status() == {}
 
-    again = program.up()  # its ports may be others: whoever asked for them meanwhile has them
-    assert again.keys() == endpoints.keys()
-    assert again["database_url"] == endpoints["database_url"]
-
-
-def test_up_ends_what_a_killed_supervisor_left_even_if_it_hangs(program: Program) -> None:
-    program.up()
-    parts = program.status()
-    os.kill(parts["recommend"]["pid"], signal.SIGSTOP)
-    os.kill(int((program.state / "lock").read_text()), signal.SIGKILL)
-    program.up()
-    assert not is_alive(parts["recommend"]["pid"])
-    assert everything_is_healthy(program)
-
-
-def test_a_second_up_says_who_holds_the_folder(program: Program) -> None:
-    program.up()
-    holder = (program.state / "lock").read_text().strip()
-    for words in (("up",), ("up", "--detach")):
-        done = program.run(*words)
-        assert done.returncode == 2
-        assert f"in use by process {holder}" in done.stderr
-        assert "whence down" in done.stderr
+    assert program.up()["database_url"] == endpoints["database_url"]
+    assert not is_alive(hanging)
     assert everything_is_healthy(program)
 
 
@@ -129,41 +156,23 @@ def test_json_is_one_document_on_stdout(program: Program) -> None:
     assert "ready after" in progress
 
 
-def test_a_taken_port_is_passed_over(program: Program) -> None:
-    with socket.socket() as taken:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            taken.bind(("127.0.0.1", 7071))
-            taken.listen()
-        except OSError:
-            pass  # somebody else has taken it: as good
-        endpoints = program.up()
-        assert not endpoints["ingest"].endswith(":7071")
-        assert get(f"{endpoints['ingest']}/livez")[0] == 200
-
-
-def test_the_state_may_lie_elsewhere(program: Program, tmp_path: Path) -> None:
-    state = str(tmp_path / "an other place" / "state")
-    program.up("--state", state)
+def test_data_survive_down_and_not_reset(program: Program, tmp_path: Path) -> None:
+    state = tmp_path / "an other place" / "state"
+    there = {"WHENCE_STATE": str(state)}
+    program.states.append(state)
+    program.up("--state", str(state))
     assert program.status() == {}
-    assert len(json.loads(program.run("status", "--json", "--state", state).stdout)) == 4
-    assert program.run("reset", "--yes", "--state", state).returncode == 0
-    assert not Path(state).exists()
+    assert program.run("migrate", "--check", **there).returncode == 0
+    assert program.run("down", **there).returncode == 0
+    assert program.run("migrate", "--check", **there).returncode == 3
+    again = program.run("up", "--detach", **there)
+    assert (again.returncode, "applied" in again.stdout) == (0, False)
 
-
-def test_data_survive_down_and_not_reset(program: Program) -> None:
-    program.up()
-    assert program.run("migrate", "--check").returncode == 0
-    program.run("down")
-    assert program.run("migrate", "--check").returncode == 3
-    refused = program.run("reset")
+    refused = program.run("reset", **there)
     assert (refused.returncode, "--yes" in refused.stderr) == (2, True)
-    again = program.run("up", "--detach")
-    assert "applied" not in again.stdout
-    (program.state / "mine.txt").write_text("kept")
-    assert program.run("reset", "--yes").returncode == 0
-    assert [path.name for path in program.state.iterdir()] == ["mine.txt"]
-    assert "applied" in program.run("up", "--detach").stdout
+    (state / "mine.txt").write_text("kept")
+    assert program.run("reset", "--yes", "--state", str(state)).returncode == 0
+    assert [path.name for path in state.iterdir()] == ["mine.txt"]
 
 
 def test_another_database_replaces_the_embedded_one(program: Program, postgres_url: str) -> None:
