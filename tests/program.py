@@ -126,7 +126,7 @@ def _command(words: tuple[str, ...]) -> list[str]:
 
 
 def _environment(settings: dict[str, str]) -> dict[str, str]:
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("WHENCE_")}
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("WHENCE_", "PYTHON"))}
     return ours | settings
 
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 def answer(document: object) -> None:
     """Print a command's one JSON document (`--json`)."""
-    sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+    say(json.dumps(document, ensure_ascii=False))
 
 
 def say(line: str = "") -> None:
-    """Print a line of a command's answer for people."""
+    """Print a line of a command's answer for people, at once even into a pipe."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 

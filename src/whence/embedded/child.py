@@ -18,10 +18,10 @@ from whence.embedded.processes import birth, listens
 from whence.embedded.state import Part
 from whence.kit.listening import free_port, local_url
 
-STEADY_SECONDS = 5.0
+STEADY_SECONDS = 3.0
 """A child that lived this long is started again at once; one that did not waits, see `RESTART_DELAYS_SECONDS`."""
 
-RESTART_DELAYS_SECONDS = (0.0, 0.5, 1.0, 2.0, 5.0)
+RESTART_DELAYS_SECONDS = (0.0, 0.2, 0.5, 1.0, 2.0)
 """Waits before the first, second, … start after short lives; the last one stays. Bounds what a crash loop costs."""
 
 STARTS_MAX = 3
