@@ -26,11 +26,10 @@ def migrate(
     Safe to run twice and from two places at once.
     """
     from whence.cli.stores import missing_steps, prepare_stores
-    from whence.cli.targets import database_url, log_url
+    from whence.cli.targets import database_url, log_settings
 
     settings = settings_with()
-    urls = {"database_url": database_url(settings), "log_url": log_url(settings)}
-    targets = settings.model_copy(update=urls)
+    targets = log_settings(settings).model_copy(update={"database_url": database_url(settings)})
     steps = missing_steps(targets) if check else prepare_stores(targets)
     if as_json:
         console.answer({"missing" if check else "done": steps})

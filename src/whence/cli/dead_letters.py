@@ -144,12 +144,12 @@ def _appending(settings: "Settings") -> Iterator[tuple[Any, "Callable[[Any], int
     import asyncio
 
     from whence.aggregate.decode import Rules
-    from whence.cli.targets import log_url
+    from whence.cli.targets import log_settings
     from whence.eventlog.adapters import open_appender
     from whence.eventlog.places import log_place
 
     with asyncio.Runner() as runner:
-        place = log_place(settings.model_copy(update={"log_url": log_url(settings)}))
+        place = log_place(log_settings(settings))
         appender = runner.run(open_appender(place))
         try:
             rules = Rules(appender.partitions, {name: code for code, name in enumerate(settings.types().names)})

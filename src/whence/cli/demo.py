@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from whence.cli import console
-from whence.cli.options import Json, State, settings_with
+from whence.cli.options import Json, Log, State, settings_with
 
 if TYPE_CHECKING:
     from whence.cli.client import ServiceClient
@@ -37,6 +37,7 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     state: State = None,
+    log: Log = "postgresql",
     leave: Annotated[bool, typer.Option("--exit", help="stop everything at the end and leave")] = False,
     as_json: Json = False,
 ) -> None:
@@ -60,7 +61,7 @@ def demo(
 
     tell(["The parts"])
     settings = settings_with(state)
-    with StopSignals() as signals, Supervisor(settings, prepare_stores, report, signals) as supervisor:
+    with StopSignals() as signals, Supervisor(settings, prepare_stores, report, signals, log) as supervisor:
         with signals.interrupting():
             document = _play(supervisor, tell)
         if as_json:

@@ -17,13 +17,14 @@ from whence.domain.errors import DependencyUnavailable, FieldProblem, InvalidInp
 from whence.embedded.logfile import LogFile
 from whence.embedded.signals import StopSignals
 from whence.embedded.state import StateFolder
+from whence.embedded.stores import EmbeddedLog
 from whence.embedded.supervisor import Supervisor
 from whence.kit.settings import Settings
 
 _NAME = "supervisor"
 
 
-def start(settings: Settings, report: Callable[[str], None]) -> dict[str, str | None]:
+def start(settings: Settings, embedded_log: EmbeddedLog, report: Callable[[str], None]) -> dict[str, str | None]:
     """Start a detached supervisor and wait until all is ready.
 
     Returns:
@@ -37,7 +38,10 @@ def start(settings: Settings, report: Callable[[str], None]) -> dict[str, str | 
     reading, writing = os.pipe()
     with state.log(_NAME).open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "whence", "up", "--state", str(state.path), "--report-to", str(writing)],
+            [
+                *(sys.executable, "-P", "-m", "whence", "up"),
+                *("--state", str(state.path), "--log", embedded_log, "--report-to", str(writing)),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -53,7 +57,7 @@ def start(settings: Settings, report: Callable[[str], None]) -> dict[str, str | 
         raise
 
 
-def run(settings: Settings, report_to: int) -> None:
+def run(settings: Settings, embedded_log: EmbeddedLog, report_to: int) -> None:
     """Be the detached supervisor: run everything until a signal comes."""
     log = LogFile(StateFolder(settings.state).log(_NAME))
     tell = _teller(report_to)
@@ -64,7 +68,10 @@ def run(settings: Settings, report_to: int) -> None:
         tell({"line": line})
 
     try:
-        with StopSignals() as signals, Supervisor(settings, prepare_stores, report, signals) as supervisor:
+        with (
+            StopSignals() as signals,
+            Supervisor(settings, prepare_stores, report, signals, embedded_log) as supervisor,
+        ):
             tell({"ready": supervisor.endpoints()})
             os.close(report_to)
             signals.asked.wait()

@@ -107,10 +107,10 @@ def _recommend_sender(settings: "Settings") -> "Callable[[], Sender]":
 
 def _log_sender(settings: "Settings", name: str) -> "Callable[[], Sender]":
     from whence.cli.bulk.targets import EventsToLog
-    from whence.cli.targets import log_url
+    from whence.cli.targets import log_settings
     from whence.eventlog.places import log_place
 
-    place = log_place(settings.model_copy(update={"log_url": log_url(settings)}))
+    place = log_place(log_settings(settings))
     return lambda: EventsToLog(place, settings.types(), name)
 
 

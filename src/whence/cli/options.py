@@ -1,7 +1,7 @@
 """Options that many commands share."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -16,6 +16,12 @@ State = Annotated[
     typer.Option("--state", metavar="DIR", help="state folder (WHENCE_STATE, else .whence)", show_default=False),
 ]
 """`--state`, for commands that work on the embedded stores."""
+
+Log = Annotated[
+    Literal["postgresql", "kafka"],
+    typer.Option("--log", help="what keeps the event log if WHENCE_LOG_URL does not say; kafka needs Java 17"),
+]
+"""`--log`, for commands that start the embedded stores."""
 
 
 def settings_with(state: Path | None = None) -> "Settings":

@@ -36,7 +36,7 @@ def reconcile(
     from contextlib import closing
 
     from whence.aggregate.reconcile import reconciliation
-    from whence.cli.targets import database_url, log_url
+    from whence.cli.targets import database_url, log_settings
     from whence.domain.errors import FieldProblem, InvalidInput
     from whence.eventlog.adapters import open_scanner
     from whence.eventlog.places import log_place
@@ -45,7 +45,7 @@ def reconcile(
     if user and sample:
         raise InvalidInput([FieldProblem("--sample", "cannot go together with --user")])
     settings = settings_with(state)
-    place = log_place(settings.model_copy(update={"log_url": log_url(settings)}))
+    place = log_place(log_settings(settings))
     with (
         closing(open_scanner(place)) as scanner,
         connect(database_url(settings), settings.namespace, "reconcile") as connection,

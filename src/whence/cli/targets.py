@@ -2,6 +2,7 @@
 
 from whence.domain.errors import DependencyUnavailable
 from whence.embedded.state import StateFolder
+from whence.embedded.stores import on_embedded_kafka
 from whence.kit.settings import Settings, variable
 
 
@@ -13,6 +14,13 @@ def database_url(settings: Settings) -> str:
 def log_url(settings: Settings) -> str:
     """The event log; the scores' database holds it unless a setting says otherwise."""
     return _find(settings, "log_url", settings.log_url or settings.database_url)
+
+
+def log_settings(settings: Settings) -> Settings:
+    """The settings with the URL of the event log; the embedded Kafka is spoken to plainly, whatever they say."""
+    url = log_url(settings)
+    ours = not settings.log_url and any(part.name == "kafka" for part in StateFolder(settings.state).parts())
+    return on_embedded_kafka(settings, url) if ours else settings.model_copy(update={"log_url": url})
 
 
 def _find(settings: Settings, name: str, setting: str) -> str:

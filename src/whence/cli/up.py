@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from whence.cli import console
-from whence.cli.options import Json, State, settings_with
+from whence.cli.options import Json, Log, State, settings_with
 
 if TYPE_CHECKING:
     from whence.embedded.state import Part
+    from whence.embedded.stores import EmbeddedLog
     from whence.kit.settings import Settings
 
 
@@ -21,6 +22,7 @@ def register(app: typer.Typer) -> None:
 
 def up(
     state: State = None,
+    log: Log = "postgresql",
     detach: Annotated[bool, typer.Option("--detach", help="return when all is ready; `whence down` stops it")] = False,
     report_to: Annotated[int | None, typer.Option(hidden=True)] = None,
     as_json: Json = False,
@@ -35,11 +37,11 @@ def up(
     settings = settings_with(state)
     check_exposure(settings.host, settings.keys(), settings.insecure)
     if report_to is not None:
-        detached.run(settings, report_to)
+        detached.run(settings, log, report_to)
     elif detach:
-        _show(detached.start(settings, _report(as_json)), as_json)
+        _show(detached.start(settings, log, _report(as_json)), as_json)
     else:
-        _run(settings, as_json)
+        _run(settings, log, as_json)
 
 
 def down(state: State = None, as_json: Json = False) -> None:
@@ -97,14 +99,14 @@ def reset(
         console.say(f"deleted the state in {folder.path}" if exists else f"there is no state in {folder.path}")
 
 
-def _run(settings: "Settings", as_json: bool) -> None:
+def _run(settings: "Settings", log: "EmbeddedLog", as_json: bool) -> None:
     """Run everything in the foreground until a signal comes."""
     from whence.cli.stores import prepare_stores
     from whence.embedded.signals import StopSignals
     from whence.embedded.supervisor import Supervisor
 
     report = _report(as_json)
-    with StopSignals() as signals, Supervisor(settings, prepare_stores, report, signals) as supervisor:
+    with StopSignals() as signals, Supervisor(settings, prepare_stores, report, signals, log) as supervisor:
         _show(supervisor.endpoints(), as_json)
         if not as_json:
             console.say("Ctrl-C stops all of it")

@@ -4,13 +4,14 @@ import os
 import signal
 
 from whence.domain.errors import DependencyUnavailable
+from whence.embedded.kafka.broker import STOP_SECONDS as KAFKA_STOP_SECONDS
 from whence.embedded.leftovers import FAST_STOP_SECONDS
-from whence.embedded.postgres import EmbeddedPostgres
 from whence.embedded.processes import birth, wait_for_end
 from whence.embedded.state import StateFolder
+from whence.embedded.stores import remove_stores
 from whence.embedded.supervisor import DRAIN_SECONDS, stop_leftovers
 
-DOWN_SECONDS = DRAIN_SECONDS + FAST_STOP_SECONDS + 8.0
+DOWN_SECONDS = DRAIN_SECONDS + KAFKA_STOP_SECONDS + FAST_STOP_SECONDS + 8.0
 """The supervisor's own waits together, and some for a busy machine."""
 
 
@@ -38,5 +39,5 @@ def stop_running(state: StateFolder) -> list[str]:
 def remove_state(state: StateFolder) -> None:
     """Stop what runs and delete the folder's content."""
     stop_running(state)
-    EmbeddedPostgres(state.postgres).remove()
+    remove_stores(state)
     state.remove()

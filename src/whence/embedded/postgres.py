@@ -4,6 +4,7 @@ import fcntl
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import time
 from importlib.resources import files
@@ -21,8 +22,11 @@ from whence.embedded.processes import POLL_SECONDS
 from whence.embedded.programs import MAJOR, copied_programs, installed_programs
 from whence.embedded.watchdog import Watchdog
 
+USER = "whence"
+"""Name of the superuser."""
+
 DATABASE = "whence"
-"""Name of the database, and of its superuser."""
+"""Name of the database, unless another is asked for."""
 
 START_SECONDS = 300.0
 """After a crash the server first replays up to 2 GB of its write-ahead log."""
@@ -42,8 +46,12 @@ class EmbeddedPostgres:
     It is reached through a Unix socket alone and goes down with the process that started it, however that ends.
     """
 
-    def __init__(self, folder: Path, log: Path | None = None) -> None:
-        """Name the server of *folder* (made by `start`); what it says goes to *log*, else to `postgres.log` there."""
+    def __init__(self, folder: Path, log: Path | None = None, database: str = DATABASE) -> None:
+        """Name the server of *folder* and a database in it (both made by `start`).
+
+        What the server says goes to *log*, else to `postgres.log` in the folder.
+        """
+        self._database = database
         self._folder = folder.resolve()
         self._log = LogFile(log or self._folder / "postgres.log")
         self._place: Place | None = None
@@ -67,7 +75,7 @@ class EmbeddedPostgres:
             InvalidInput: If another process holds the folder, it cannot be written, or its data are of another version.
         """
         if self.pid is not None and self._place is not None:
-            return _url(self._place)
+            return _url(self._place, self._database)
         programs = _programs()
         place = self._place = make_place(self._folder)
         self._take_lock(place)
@@ -81,7 +89,7 @@ class EmbeddedPostgres:
         except BaseException:
             self.stop()
             raise
-        return _url(place)
+        return _url(place, self._database)
 
     def stop(self) -> None:
         """Stop the server in order, whoever started it, and wait until it is gone. Nothing to do is no error."""
@@ -145,7 +153,7 @@ class EmbeddedPostgres:
             **_run_as(place),
         )
         self._process = process
-        self._watchdog = Watchdog(process.pid, place.user)
+        self._watchdog = Watchdog(process.pid, place.user, signal.SIGINT)
         self._log.follow(cast("BinaryIO", process.stdout))
 
     def _wait_until_ready(self, place: Place) -> None:
@@ -153,7 +161,7 @@ class EmbeddedPostgres:
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
-                _make_database(place)
+                _make_database(place, self._database)
             except psycopg.OperationalError as error:
                 if self.pid is None:
                     time.sleep(POLL_SECONDS)  # its last words are on their way to the log
@@ -192,15 +200,15 @@ def _run_as(place: Place) -> _RunAs:
     return {"user": place.user, "group": pwd.getpwnam(place.user).pw_gid, "extra_groups": []}
 
 
-def _url(place: Place, database: str = DATABASE) -> str:
-    return f"postgresql:///{database}?host={quote(str(place.sockets), safe='')}&user={DATABASE}"
+def _url(place: Place, database: str) -> str:
+    return f"postgresql:///{database}?host={quote(str(place.sockets), safe='')}&user={USER}"
 
 
-def _make_database(place: Place) -> None:
+def _make_database(place: Place, database: str) -> None:
     url = _url(place, "postgres")
     with psycopg.connect(url, autocommit=True, connect_timeout=_CONNECT_SECONDS) as connection:
-        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone() is None:
-            connection.execute(f"CREATE DATABASE {DATABASE}".encode())
+        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone() is None:
+            connection.execute(f"CREATE DATABASE {database}".encode())
 
 
 def _make_data(place: Place, programs: Path) -> None:
@@ -222,7 +230,7 @@ def _make_data(place: Place, programs: Path) -> None:
     done = subprocess.run(
         [
             str(programs / "initdb"),
-            *("--pgdata", str(unfinished), "--username", DATABASE, "--auth", "trust", "--encoding", "UTF8"),
+            *("--pgdata", str(unfinished), "--username", USER, "--auth", "trust", "--encoding", "UTF8"),
             *("--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--locale", "C", "--no-instructions"),
         ],
         stdin=subprocess.DEVNULL,

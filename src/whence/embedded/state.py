@@ -1,6 +1,7 @@
 """The state folder: who holds it, what runs from it and where that is reached.
 
 postgres/        the embedded PostgreSQL (for root, a pointer to it)
+kafka/           the embedded Kafka, if there ever was one, with what it says
 logs/            what each part says
 lock             held by the running `whence up`, whose pid it contains
 parts.json       the running parts, for `whence status` and for cleaning up after a kill -9
@@ -30,7 +31,7 @@ class Part:
     """A running part.
 
     Attributes:
-        name: `postgresql`, `ingest`, `recommend` or `aggregate`.
+        name: `postgresql`, `kafka`, `ingest`, `recommend` or `aggregate`.
         pid, born: Its process.
         port: Where it listens; None for a Unix socket.
         url: Where it is reached.
@@ -51,6 +52,7 @@ class StateFolder:
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
         self.postgres = self.path / "postgres"
+        self.kafka = self.path / "kafka"
         self.logs = self.path / "logs"
         self._lock_file = self.path / "lock"
         self._parts_file = self.path / "parts.json"
@@ -140,7 +142,7 @@ class StateFolder:
     def remove(self) -> None:
         """Delete what we keep here, and the folder if nothing else is in it."""
         self.forget_parts()
-        for folder in (self.postgres, self.logs):
+        for folder in (self.postgres, self.kafka, self.logs):
             shutil.rmtree(folder, ignore_errors=True)
         self._lock_file.unlink(missing_ok=True)
         with contextlib.suppress(OSError):

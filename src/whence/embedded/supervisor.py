@@ -5,16 +5,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Self
 
 from whence.domain.errors import DependencyUnavailable
 from whence.embedded.child import Child, Command
 from whence.embedded.environment import child_environment
-from whence.embedded.postgres import EmbeddedPostgres
 from whence.embedded.processes import POLL_SECONDS, birth, stop_process
 from whence.embedded.signals import StopSignals
 from whence.embedded.state import Part, StateFolder
+from whence.embedded.stores import EmbeddedLog, Stores, stop_stores
 from whence.kit.listening import ANY_PORT, check_exposure, free_port, is_free
 from whence.kit.settings import Settings
 
@@ -43,14 +42,20 @@ Report = Callable[[str], None]
 class Supervisor:
     """Everything that `whence up` runs: started on entry, all of it stopped on exit, in order."""
 
-    def __init__(self, settings: Settings, prepare: Prepare, report: Report, signals: StopSignals) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        prepare: Prepare,
+        report: Report,
+        signals: StopSignals,
+        log: EmbeddedLog = "postgresql",
+    ) -> None:
         self._settings = settings
         self._prepare = prepare
         self._report = report
         self._signals = signals
         self._state = StateFolder(settings.state)
-        self._postgres: EmbeddedPostgres | None = None
-        self._postgres_part: Part | None = None
+        self._stores = Stores(self._state, log)
         self._children: list[Child] = []
         self._stopping = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="watch", daemon=True)
@@ -91,12 +96,16 @@ class Supervisor:
         return {**urls, "database_url": database, "cache_url": None, "log_url": log}
 
     def _start_stores(self) -> None:
-        if not self._settings.database_url:
+        begun = time.monotonic()
+
+        def started(part: Part) -> None:
+            nonlocal begun
+            self._note_parts()
+            self._say_ready(part.name, part.url if part.port else self._state.postgres, begun)
             begun = time.monotonic()
-            self._postgres = EmbeddedPostgres(self._state.postgres, self._state.log("postgresql"))
-            self._settings = self._settings.model_copy(update={"database_url": self._postgres.start()})
-            self._note_postgres(self._postgres)
-            self._say_ready("postgresql", self._state.postgres, begun)
+
+        with self._signals.interrupting():
+            self._settings = self._stores.start(self._settings, started)
         for step in self._prepare(self._settings):
             self._report(f"{'':<12}{step}")
         self._leave_if_asked()
@@ -143,22 +152,13 @@ class Supervisor:
                 self._stopping.wait(RETRY_SECONDS)
 
     def _tend_all(self) -> None:
-        if self._postgres is not None and self._postgres.pid is None:
-            self._report("postgresql has ended; starting it again")
-            self._postgres.start()
-            self._note_postgres(self._postgres)
+        if self._stores.tend(self._report):
+            self._note_parts()
         if [child for child in self._children if child.tend(self._report)]:
             self._note_parts()
 
-    def _note_postgres(self, postgres: EmbeddedPostgres) -> None:
-        pid = postgres.pid or 0
-        since = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        self._postgres_part = Part("postgresql", pid, birth(pid) or 0, None, self._settings.database_url, since)
-        self._note_parts()
-
     def _note_parts(self) -> None:
-        stores = [self._postgres_part] if self._postgres_part is not None else []
-        self._state.write_parts([*stores, *(child.part for child in self._children)])
+        self._state.write_parts([*self._stores.parts, *(child.part for child in self._children)])
 
     def _say_ready(self, name: str, place: object, begun: float) -> None:
         self._report(f"{name:<12}{place}  ready after {time.monotonic() - begun:.1f} s")
@@ -180,8 +180,7 @@ class Supervisor:
                 for child in self._children:
                     child.kill()
             time.sleep(POLL_SECONDS)
-        if self._postgres is not None:
-            self._postgres.stop()
+        self._stores.stop()
         self._state.forget_parts()
         self._state.let_go()
 
@@ -203,6 +202,6 @@ def stop_leftovers(state: StateFolder) -> list[str]:
     for part in left:
         if part.name in PORTS:
             stop_process(part.pid, part.born, DRAIN_SECONDS)
-    EmbeddedPostgres(state.postgres).stop()
+    stop_stores(state)
     state.forget_parts()
     return [part.name for part in left]

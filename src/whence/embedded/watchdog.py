@@ -9,18 +9,18 @@ import pwd
 import signal
 import subprocess
 
-_SCRIPT = 'trap "" HUP INT TERM; read -r _; kill -INT "$1"'
+_SCRIPT = 'trap "" HUP INT TERM; read -r _; kill -"$2" "$1"'
 
 
 class Watchdog:
-    """Sends SIGINT to a process as soon as this process has ended."""
+    """Sends a signal to a process as soon as this process has ended."""
 
-    def __init__(self, pid: int, user: str | None) -> None:
-        """Watch over *pid* (which runs as *user*, None: as we do)."""
+    def __init__(self, pid: int, user: str | None, number: signal.Signals) -> None:
+        """Watch over *pid* (which runs as *user*, None: as we do), which *number* asks to stop."""
         reading, self._holding = os.pipe()
         try:
             self._shell = subprocess.Popen(
-                ["/bin/sh", "-c", _SCRIPT, "whence-watchdog", str(pid)],
+                ["/bin/sh", "-c", _SCRIPT, "whence-watchdog", str(pid), str(number.value)],
                 stdin=reading,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

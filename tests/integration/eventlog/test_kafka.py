@@ -173,6 +173,7 @@ def test_positions_survive_a_broker_that_restarts(kafka_of_its_own: KafkaCluster
     fill(log, 0, 3)
     with reading(log, {0: 0}) as consumer:
         first = read_until(consumer, 1, max_records=1)
+        assert consumer.watermarks(0) == (0, 3)
         kafka_of_its_own.stop(at_once=True)
         with pytest.raises(DependencyUnavailable):
             asyncio.run(_check(log))
@@ -182,6 +183,7 @@ def test_positions_survive_a_broker_that_restarts(kafka_of_its_own: KafkaCluster
         while len(rest) < 3:
             assert time.monotonic() < deadline
             rest += _poll_through_outage(log, consumer, rest)
+        assert consumer.watermarks(0) == (0, 4)  # though the leader's epoch is another one now
     assert places(first) + rest == [(0, 0, b"0"), (0, 1, b"1"), (0, 2, b"2"), (0, 3, b"after")]
 
 

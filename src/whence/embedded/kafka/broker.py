@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whence.domain.errors import DependencyUnavailable
+from whence.embedded.logfile import LOG_BYTES_MAX
 
 HEAP_MB = 320
 """Java heap of a node: enough for thousands of records a second on one machine, small enough for a laptop."""
@@ -37,6 +38,16 @@ class Node:
         """Kafka's own settings file."""
         return self.folder / "server.properties"
 
+    @property
+    def data(self) -> Path:
+        """Topics and the cluster's metadata."""
+        return self.folder / "data"
+
+    @property
+    def log_file(self) -> Path:
+        """What the node says."""
+        return self.folder / "log.txt"
+
 
 def write_properties(node: Node, nodes: list[Node], extra: dict[str, str]) -> None:
     """Write the node's settings: one machine, replication as the cluster allows, never a topic by accident."""
@@ -50,7 +61,7 @@ def write_properties(node: Node, nodes: list[Node], extra: dict[str, str]) -> No
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "PLAINTEXT",
-        "log.dirs": node.folder / "data",
+        "log.dirs": node.data,
         "auto.create.topics.enable": "false",
         "default.replication.factor": replication,
         "min.insync.replicas": 2 if replication == 3 else 1,
@@ -85,7 +96,9 @@ def java(jars: Path, heap_mb: int, main_class: str, *arguments: str) -> list[str
 
 
 def format_storage(jars: Path, node: Node, cluster_id: str) -> None:
-    """Prepare the node's data folder; does nothing where it is prepared."""
+    """Prepare the node's data folder; does nothing where it is prepared: Java alone takes a second to say so."""
+    if (node.data / "meta.properties").is_file():
+        return
     tool = "kafka.tools.StorageTool"
     done = subprocess.run(
         java(jars, 128, tool, "format", "--ignore-formatted", "-c", str(node.properties_file), "-t", cluster_id),
@@ -101,11 +114,23 @@ def format_storage(jars: Path, node: Node, cluster_id: str) -> None:
 
 
 def start_node(jars: Path, node: Node) -> None:
-    """Start the node's process, apart from our terminal; whether it serves is asked over its port."""
+    """Start the node's process, apart from our terminal; whether it serves is asked over its port.
+
+    A signal that we ignore is not ignored there: Java would keep to that, and not be asked to stop by it.
+    """
     command = java(jars, HEAP_MB, "kafka.Kafka", str(node.properties_file))
-    with (node.folder / "log.txt").open("ab") as output, Path(os.devnull).open("rb") as nothing:
+    if node.log_file.exists() and node.log_file.stat().st_size > LOG_BYTES_MAX:
+        node.log_file.replace(node.log_file.with_name("log.txt.1"))
+    with node.log_file.open("ab") as output, Path(os.devnull).open("rb") as nothing:
         files = [(os.POSIX_SPAWN_DUP2, file.fileno(), number) for number, file in enumerate((nothing, output, output))]
-        pid = os.posix_spawnp(command[0], command, os.environ, file_actions=files, setsid=True)
+        pid = os.posix_spawnp(
+            command[0],
+            command,
+            os.environ,
+            file_actions=files,
+            setsid=True,
+            setsigdef=(signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
+        )
     node.pid_file.write_text(str(pid))
 
 
@@ -122,6 +147,22 @@ def running_pid(node: Node) -> int | None:
     # A process that is just being started shows an empty command line for a moment, a dead one until it is reaped.
     ours = str(node.properties_file).encode() in command or (not command and state not in "ZX")
     return pid if ours else None
+
+
+def unnoted_pids(node: Node) -> list[int]:
+    """Processes that run with the node's settings and that its pid file does not know: whoever started one of them
+    was killed before it could note that."""
+    known, wanted = running_pid(node), os.fsencode(node.properties_file)
+    found = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and _runs(entry, wanted)]
+    return [pid for pid in found if pid != known]
+
+
+def _runs(entry: Path, word: bytes) -> bool:
+    try:
+        words = (entry / "cmdline").read_bytes().split(b"\0")
+    except OSError:  # it has ended
+        return False
+    return word in words and b"kafka.Kafka" in words
 
 
 def signal_node(node: Node, number: signal.Signals) -> None:
@@ -150,6 +191,6 @@ def stop_nodes(nodes: list[Node], *, at_once: bool = False) -> None:
 def log_tail(node: Node, lines: int = 20) -> str:
     """The end of what the node logged."""
     try:
-        return "\n".join((node.folder / "log.txt").read_text(errors="replace").splitlines()[-lines:])
+        return "\n".join(node.log_file.read_text(errors="replace").splitlines()[-lines:])
     except OSError:
         return ""

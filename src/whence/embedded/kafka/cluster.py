@@ -62,17 +62,40 @@ class KafkaCluster:
         Raises:
             DependencyUnavailable: If Java, Maven or the jars are missing, or a node does not come up.
         """
+        self.launch()
+        self.wait_until_ready()
+        return self.bootstrap
+
+    def launch(self) -> None:
+        """Start the nodes that do not run.
+
+        The first time, a cluster of which nothing runs gives ports up that somebody else has taken since; later its
+        clients know them.
+
+        Raises:
+            DependencyUnavailable: If Java, Maven or the jars are missing.
+        """
         jars = bring_jars(self._jars_home)
+        known = bool(self.nodes)
         cluster_id = self._load_plan()
+        if not known and not self.running_nodes() and not all(_is_free(port) for port in _ports(self.nodes)):
+            self._write_plan(cluster_id, len(self.nodes))
+            self._load_plan()
         for node in self.nodes:
             if running_pid(node) is None:
                 write_properties(node, self.nodes, self._extra)
                 format_storage(jars, node, cluster_id)
         for node in self.nodes:
             self.start_node(node)
+
+    def wait_until_ready(self) -> None:
+        """Wait until every node serves.
+
+        Raises:
+            DependencyUnavailable: If one does not come up.
+        """
         for node in self.nodes:
             self._wait(node)
-        return self.bootstrap
 
     def running_nodes(self) -> list[Node]:
         """The nodes of the cluster that was made here whose processes run."""
@@ -95,19 +118,22 @@ class KafkaCluster:
     def _load_plan(self) -> str:
         """Read, or make and keep, the cluster's id and its nodes' ports."""
         if not self._plan.is_file():
-            self._home.mkdir(parents=True, exist_ok=True)
-            ports = free_ports(2 * self._wanted_brokers)
             cluster_id = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
-            plan = {"cluster_id": cluster_id, "ports": list(zip(ports[::2], ports[1::2], strict=True))}
-            draft = self._plan.with_suffix(".new")
-            draft.write_text(json.dumps(plan))
-            draft.replace(self._plan)
+            self._write_plan(cluster_id, self._wanted_brokers)
         plan = json.loads(self._plan.read_text())
         self.nodes = [
             Node(number, port, controller_port, self._home / f"node{number}")
             for number, (port, controller_port) in enumerate(plan["ports"], start=1)
         ]
         return str(plan["cluster_id"])
+
+    def _write_plan(self, cluster_id: str, brokers: int) -> None:
+        self._home.mkdir(parents=True, exist_ok=True)
+        ports = free_ports(2 * brokers)
+        plan = {"cluster_id": cluster_id, "ports": list(zip(ports[::2], ports[1::2], strict=True))}
+        draft = self._plan.with_suffix(".new")
+        draft.write_text(json.dumps(plan))
+        draft.replace(self._plan)
 
     def _wait(self, node: Node) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -125,13 +151,24 @@ def free_ports(count: int) -> list[int]:
     for port in range(start, 32_000):
         if len(found) == count:
             return found
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+        if _is_free(port):
             found.append(port)
     raise DependencyUnavailable("kafka", "no free ports between 20000 and 32000 on 127.0.0.1")
+
+
+def _ports(nodes: list[Node]) -> list[int]:
+    return [port for node in nodes for port in (node.port, node.controller_port)]
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+            probe.listen(1)
+        except OSError:
+            return False
+        return True
 
 
 def _listens(port: int) -> bool:

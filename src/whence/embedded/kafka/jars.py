@@ -23,15 +23,16 @@ def bring_jars(home: Path) -> Path:
     """The folder of Kafka's jars below *home*, brought if it is not there yet or of another version.
 
     Raises:
-        DependencyUnavailable: If Java or Maven is missing, or the download fails.
+        DependencyUnavailable: If Java is missing, or Maven where it is needed, or the download fails.
     """
-    if missing := missing_programs():
+    jars, stamp = home / "libs", home / "libs.stamp"
+    wanted = hashlib.sha256(POM.read_bytes()).hexdigest()
+    there = stamp.is_file() and stamp.read_text() == wanted
+    if missing := [name for name in missing_programs() if not (there and name == "mvn")]:
         raise DependencyUnavailable(
             "kafka", f"Kafka needs {' and '.join(missing)}: install Java 17 and Maven (`make system-deps`)"
         )
-    jars, stamp = home / "libs", home / "libs.stamp"
-    wanted = hashlib.sha256(POM.read_bytes()).hexdigest()
-    if stamp.is_file() and stamp.read_text() == wanted:
+    if there:
         return jars
     shutil.rmtree(jars, ignore_errors=True)
     home.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPa
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType
 
 from whence.domain.errors import BrokenInvariant, DependencyUnavailable, FieldProblem, InvalidInput, LogDamaged
-from whence.eventlog.kafka.client import REQUEST_TIMEOUT_SECONDS, client_settings, unavailable
+from whence.eventlog.kafka.client import REQUEST_TIMEOUT_SECONDS, client_settings, kafka_errors, unavailable
 from whence.eventlog.places import KafkaPlace
 from whence.eventlog.port import Watermarks
 
@@ -39,6 +39,9 @@ _SETTLING = (
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError._NOENT,  # the driver's word for a partition without a leader
 )
 _MISSING = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
 
@@ -81,7 +84,7 @@ class TopicAdmin:
         return Watermarks(self._offset(place, OffsetSpec.earliest()), self._offset(place, OffsetSpec.latest()))
 
     def _offset(self, place: TopicPartition, wanted: OffsetSpec) -> int:
-        found = _settled(
+        found = self._settled(
             lambda: self._client.list_offsets({place: wanted}, request_timeout=REQUEST_TIMEOUT_SECONDS)[place]
         )
         return int(found.offset)
@@ -116,7 +119,7 @@ class TopicAdmin:
     def config_problems(self) -> list[FieldProblem]:
         """What is not as we need it in the topic's settings; the ones that would break exactness come first."""
         resource = ConfigResource(ResourceType.TOPIC, self._place.topic)
-        entries = _settled(
+        entries = self._settled(
             lambda: self._client.describe_configs([resource], request_timeout=REQUEST_TIMEOUT_SECONDS)[resource]
         )
         found = {name: entry.value for name, entry in entries.items()}
@@ -126,18 +129,23 @@ class TopicAdmin:
             if found.get(name) != wanted
         ]
 
+    def _settled(self, ask: Callable[[], "Future[Any]"]) -> Any:
+        """The answer to a request, asked again while a new topic or a partition's leader is being settled.
 
-def _settled(ask: Callable[[], "Future[Any]"]) -> Any:
-    """The answer to a request, asked again while a new topic or a partition's leader is being settled."""
-    for attempt in range(SETTLING_ATTEMPTS):
-        try:
-            return ask().result()
-        except KafkaException as error:
-            cause = error.args[0]
-            if attempt + 1 == SETTLING_ATTEMPTS or cause.code() not in _SETTLING:
-                raise unavailable(cause) from error
+        The driver keeps asking with the leader that it remembers, and refreshes that by itself only every few minutes.
+        Asking for all topics refreshes it at once; to ask for one by name would make it, where brokers do that.
+        """
+        for attempt in range(SETTLING_ATTEMPTS):
+            try:
+                return ask().result()
+            except KafkaException as error:
+                cause = error.args[0]
+                if attempt + 1 == SETTLING_ATTEMPTS or cause.code() not in _SETTLING:
+                    raise unavailable(cause) from error
             time.sleep(SETTLING_PAUSE_SECONDS)
-    raise BrokenInvariant("the loop returns or raises")
+            with kafka_errors():
+                self._client.list_topics(timeout=REQUEST_TIMEOUT_SECONDS)
+        raise BrokenInvariant("the loop returns or raises")
 
 
 def prepare_topic(place: KafkaPlace) -> list[str]:
