@@ -31,9 +31,13 @@ def listens(pid: int, port: int) -> bool:
     """Whether the process itself listens on that TCP port: what answers there may be another one that was faster."""
     try:
         tables = [Path(f"/proc/{pid}/net/{name}").read_text(encoding="ascii") for name in ("tcp", "tcp6")]
-        held = {entry.readlink().name for entry in Path(f"/proc/{pid}/fd").iterdir()}
-    except OSError:  # it has ended, or let go of a descriptor meanwhile
+        descriptors = list(Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:  # it has ended
         return False
+    held = set()
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError):  # closed meanwhile
+            held.add(descriptor.readlink().name)
     rows = [line.split() for table in tables for line in table.splitlines()[1:]]
     listening = {
         f"socket:[{row[_INODE_COLUMN]}]"

@@ -19,6 +19,7 @@ from whence.embedded.kafka.broker import (
     write_properties,
 )
 from whence.embedded.kafka.jars import bring_jars
+from whence.embedded.processes import listens
 
 MAX_BROKERS = 3
 """More nodes than this show nothing that three do not, and each takes about 350 MB."""
@@ -137,8 +138,8 @@ class KafkaCluster:
 
     def _wait(self, node: Node) -> None:
         deadline = time.monotonic() + START_SECONDS
-        while not _listens(node.port):
-            if running_pid(node) is None or time.monotonic() > deadline:
+        while (pid := running_pid(node)) is None or not listens(pid, node.port):
+            if pid is None or time.monotonic() > deadline:
                 self.stop(at_once=True)
                 raise DependencyUnavailable("kafka", f"Kafka node {node.number} did not come up:\n{log_tail(node)}")
             time.sleep(0.05)
@@ -169,9 +170,3 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
         return True
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
