@@ -86,13 +86,21 @@ class SignalDeltas:
 
 
 @dataclass(frozen=True, slots=True)
-class RecentDeltas:
-    """The newest (event time, offset) of each (user, item) that was touched; columns of equal length."""
+class Interest:
+    """The applied events that touch an item (all but `dismiss`), in offset order; columns of equal length.
+
+    Attributes:
+        user, item: Places in the batch's `users` and `items`, or internal ids once these are known.
+        time_us: Event time, microseconds since the epoch.
+        offset: In the partition.
+        bought: Whether it is a purchase.
+    """
 
     user: Ints
     item: Ints
     time_us: Ints
     offset: Ints
+    bought: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +154,7 @@ class Batch:
     users: list[str]
     items: list[str]
     signals: SignalDeltas
-    recents: RecentDeltas
+    interest: Interest
     trend: TrendDeltas
     live_hashes: Ints
     backfill_hashes: Ints

@@ -17,6 +17,7 @@ import psycopg
 import structlog
 
 from whence.aggregate.metrics import AggregateMetrics
+from whence.aggregate.pair_fold import first_epoch_kept, fold_pairs
 from whence.aggregate.trend import LEVELS, Level, bucket_deltas
 from whence.aggregate.write import unpacked_longs
 from whence.domain.errors import WhenceError
@@ -24,7 +25,7 @@ from whence.domain.events import DEDUPE_WINDOW_HOURS
 from whence.kit.clock import Clock
 from whence.kit.database import database_errors
 from whence.kit.failpoints import failpoint
-from whence.kit.pgarrays import BigintArray, IntArray, SmallintArray, TimestampArray, register
+from whence.kit.pgarrays import BigintArray, IntArray, SmallintArray, TimestampArray, load_bigint_arrays, register
 from whence.kit.sqlfiles import load_statements
 
 TURN_SECONDS = 2.0
@@ -119,7 +120,7 @@ class Compactor:
             more = False
             if self._leads or self._lead(connection):
                 with self._metrics.stage("fold"):
-                    more = self._fold(connection, as_of)
+                    more = self.fold(connection, as_of)
                 self._rank_if_due(connection, as_of, now)
                 if now >= self._clean_at:
                     self._clean_at = now + CLEAN_SECONDS
@@ -136,22 +137,23 @@ class Compactor:
             self._logger.info("compacting")
         return self._leads
 
-    def _fold(self, connection: psycopg.Connection, as_of: datetime) -> bool:
-        """Fold the oldest new segments; the pair counts of the neighbour lists belong into this transaction too."""
+    def fold(self, connection: psycopg.Connection, as_of: datetime) -> bool:
+        """Fold the oldest new segments, exactly once; whether there are more."""
         with connection.transaction():
             segments = connection.execute(_SQL["unfolded"], {"segments_max": SEGMENTS_MAX}, binary=True).fetchall()
             if not segments:
                 return False
-            trend = unpacked_longs(b"".join(packed for _, _, packed in segments))
+            trend = unpacked_longs(b"".join(packed for _, _, packed, _ in segments))
             self._add_buckets(connection, trend, as_of)
-            ends = {partition: end_offset for partition, end_offset, _ in segments}
+            fold_pairs(connection, unpacked_longs(b"".join(pairs for *_, pairs in segments)), as_of)
+            ends = {partition: end_offset for partition, end_offset, *_ in segments}
             parameters = {"partitions": IntArray(list(ends)), "next_offsets": BigintArray(list(ends.values()))}
             connection.execute(_SQL["move_positions"], parameters)
             failpoint("compactor.before_commit")
         failpoint("compactor.after_commit")
         self._unranked_events += int(trend[2::3].sum())
         self._metrics.folded(len(segments))
-        per_partition = np.unique([partition for partition, _, _ in segments], return_counts=True)[1]
+        per_partition = np.unique([partition for partition, *_ in segments], return_counts=True)[1]
         return bool(per_partition.max() == SEGMENTS_MAX)
 
     def _add_buckets(self, connection: psycopg.Connection, trend: np.ndarray, as_of: datetime) -> None:
@@ -193,6 +195,8 @@ class Compactor:
             segments = {"window_hours": DEDUPE_WINDOW_HOURS, "rows_max": CLEAN_ROWS_MAX}
             self._metrics.cleaned("batch_segment", connection.execute(_SQL["delete_segments"], segments).rowcount)
             connection.execute(_SQL["empty_segments"], segments)
+            old = {"first_epoch": first_epoch_kept(as_of), "rows_max": CLEAN_ROWS_MAX}
+            self._metrics.cleaned("pair_count", connection.execute(_SQL["delete_pairs"], old).rowcount)
             for level in LEVELS:
                 parameters = {"level": level.code, "kept_from": level.kept_from(as_of), "rows_max": CLEAN_ROWS_MAX}
                 self._metrics.cleaned("trend_bucket", connection.execute(_SQL["delete_buckets"], parameters).rowcount)
@@ -208,6 +212,7 @@ class Compactor:
             self._connection = self._connect()
             register(self._connection)
             self._connection.execute(_SQL["limits"], {"idle": f"{FROZEN_SECONDS}s"})
+            load_bigint_arrays(self._connection)
         return self._connection
 
 

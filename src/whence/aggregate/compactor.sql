@@ -9,11 +9,11 @@ SELECT pg_try_advisory_lock(hashtextextended('whence compactor ' || current_sche
 -- name: unfolded
 -- The oldest segments that are not folded yet, a bounded number of each partition. A partition's segments are committed
 -- in order, so what is visible has no gap.
-SELECT held.partition, segment.end_offset, segment.trend
+SELECT held.partition, segment.end_offset, segment.trend, segment.pairs
 FROM partition_position AS held
 LEFT JOIN compactor_position AS folded USING (partition)
 CROSS JOIN LATERAL (
-    SELECT first_offset, end_offset, trend FROM batch_segment
+    SELECT first_offset, end_offset, trend, pairs FROM batch_segment
     WHERE batch_segment.partition = held.partition
       AND first_offset >= coalesce(folded.next_offset, held.base_offset)
     ORDER BY first_offset
@@ -84,7 +84,7 @@ WHERE batch_segment.partition = oldest.partition
 
 -- name: empty_segments!
 -- The same for segments with backfill events: those ids are kept for good, the rest goes.
-UPDATE batch_segment AS segment SET event_hashes = '', user_ids = '', trend = ''
+UPDATE batch_segment AS segment SET event_hashes = '', user_ids = '', trend = '', pairs = ''
 FROM partition_position AS held
 JOIN compactor_position AS folded USING (partition)
 WHERE segment.partition = held.partition
@@ -100,6 +100,12 @@ WHERE (level, start_at, item_id) IN (
     WHERE level = :level AND start_at < :kept_from
     ORDER BY level, start_at
     LIMIT :rows_max
+)
+
+-- name: delete_pairs!
+DELETE FROM pair_count
+WHERE (source_id, epoch) IN (
+    SELECT source_id, epoch FROM pair_count WHERE epoch < :first_epoch ORDER BY epoch LIMIT :rows_max
 )
 
 -- name: books

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from whence.aggregate.batch import Floats, Ints, RecentDeltas, SignalDeltas, TrendDeltas
+from whence.aggregate.batch import Floats, Ints, SignalDeltas, TrendDeltas
 from whence.domain.decay import LANDMARK_SECONDS, RATE_PER_SECOND
 
 BUCKET_SECONDS = 300
@@ -30,7 +30,7 @@ def fold_signals(touches: Touches) -> SignalDeltas:
     """Count, log-domain sum and newest time of each (user, item, event type)."""
     order = np.lexsort((touches.type_code, touches.item, touches.user))
     user, item, type_code, time_us, _ = touches.pick(order)
-    starts = _group_starts(user, item, type_code)
+    starts = run_starts(user, item, type_code)
     return SignalDeltas(
         user=user[starts],
         item=item[starts],
@@ -41,29 +41,19 @@ def fold_signals(touches: Touches) -> SignalDeltas:
     )
 
 
-def fold_recents(touches: Touches) -> RecentDeltas:
-    """The newest (event time, offset) of each (user, item)."""
-    order = np.lexsort((-touches.offset, -touches.time_us, touches.item, touches.user))
-    user, item, _, time_us, offset = touches.pick(order)
-    first = _group_starts(user, item)
-    return RecentDeltas(user[first], item[first], time_us[first], offset[first])
-
-
 def fold_trend(touches: Touches) -> TrendDeltas:
     """Events of each item in each bucket of `BUCKET_SECONDS`."""
     start_s = touches.time_us // 1_000_000 // BUCKET_SECONDS * BUCKET_SECONDS
     order = np.lexsort((start_s, touches.item))
     item, start_s = touches.item[order], start_s[order]
-    starts = _group_starts(item, start_s)
+    starts = run_starts(item, start_s)
     return TrendDeltas(item[starts], start_s[starts], np.diff(np.append(starts, item.size)))
 
 
-def _group_starts(*columns: Ints) -> Ints:
+def run_starts(*columns: Ints) -> Ints:
     """Where each run of equal rows begins, in columns that are sorted."""
-    if not columns[0].size:
-        return np.empty(0, dtype=np.int64)
     changes = np.zeros(columns[0].size, dtype=np.bool_)
-    changes[0] = True
+    changes[:1] = True
     for column in columns:
         changes[1:] |= column[1:] != column[:-1]
     return np.flatnonzero(changes)

@@ -7,12 +7,12 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from whence.aggregate.batch import Batch, Counts, DeadLetter, Ints, Observed
+from whence.aggregate.batch import Batch, Counts, DeadLetter, Interest, Ints, Observed
 from whence.aggregate.decode import Event, Rules, decode
 from whence.aggregate.dedupe import Known
-from whence.aggregate.fold import Touches, fold_recents, fold_signals, fold_trend
+from whence.aggregate.fold import Touches, fold_signals, fold_trend
 from whence.aggregate.poison import PoisonGuard
-from whence.domain.events import DISMISS
+from whence.domain.events import DISMISS, PURCHASE
 from whence.eventlog.port import Record
 
 HOUR_US = 3_600_000_000
@@ -62,7 +62,7 @@ def process(records: Sequence[Record], position: Position, known: Known, guard: 
         users=users,
         items=items,
         signals=fold_signals(touches),
-        recents=fold_recents(interest),
+        interest=Interest(*interest[:2], *interest[3:], interest.type_code == rules.type_codes.get(PURCHASE, -1)),
         trend=fold_trend(interest),
         live_hashes=np.sort(hashes[fresh & ~backfill]),
         backfill_hashes=np.sort(hashes[fresh & backfill]),

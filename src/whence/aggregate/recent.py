@@ -1,6 +1,7 @@
 """A user's newest items as one packed value: the newest 64 by (event time, offset), newest first.
 
-24 bytes an item, big-endian signed: internal item id, event time in microseconds since the epoch, offset.
+25 bytes an item: three big-endian signed numbers (internal item id, event time in microseconds since the epoch, offset)
+and a byte that is 1 if the user has bought it.
 """
 
 from collections.abc import Sequence
@@ -8,15 +9,15 @@ from itertools import pairwise
 
 import numpy as np
 
-from whence.aggregate.batch import Ints, RecentDeltas
+from whence.aggregate.batch import Interest, Ints
 
 RECENT_ITEMS_MAX = 64
 """Items kept for a user. Reads use the newest 50; the rest is reserve for items that get hidden."""
 
-ENTRY = np.dtype([("item", ">i8"), ("time_us", ">i8"), ("offset", ">i8")])
+ENTRY = np.dtype([("item", ">i8"), ("time_us", ">i8"), ("offset", ">i8"), ("bought", "?")])
 
 
-def merge_recents(old: Sequence[bytes], new: RecentDeltas) -> list[bytes]:
+def merge_recents(old: Sequence[bytes], new: Interest) -> list[bytes]:
     """The packed values after adding touches.
 
     Args:
@@ -29,22 +30,27 @@ def merge_recents(old: Sequence[bytes], new: RecentDeltas) -> list[bytes]:
     lengths = [len(packed) // ENTRY.itemsize for packed in old]
     before = np.frombuffer(b"".join(old), ENTRY)
     user = np.concatenate([np.repeat(np.arange(len(old)), lengths), new.user])
-    item, time_us, offset = (
-        np.concatenate([before[name].astype(np.int64), column])
-        for name, column in (("item", new.item), ("time_us", new.time_us), ("offset", new.offset))
-    )
-    newest = _newest_of_each_item(user, item, time_us, offset)
+    rows = np.empty(user.size, ENTRY)
+    rows[: before.size] = before
+    for name in ENTRY.names or ():
+        rows[name][before.size :] = getattr(new, name)
+    newest = _newest_of_each_item(user, rows)
     newest = newest[_ranks(user[newest]) < RECENT_ITEMS_MAX]
-    return _packed(len(old), user[newest], item[newest], time_us[newest], offset[newest])
+    data = rows[newest].tobytes()
+    edges = (np.searchsorted(user[newest], np.arange(len(old) + 1)) * ENTRY.itemsize).tolist()
+    return [data[start:end] for start, end in pairwise(edges)]
 
 
-def _newest_of_each_item(user: Ints, item: Ints, time_us: Ints, offset: Ints) -> Ints:
-    """Rows that hold an item's newest touch, sorted by user and newest first."""
+def _newest_of_each_item(user: Ints, rows: np.ndarray) -> Ints:
+    """Places of each item's newest touch, sorted by user and newest first; what was bought once stays so in *rows*."""
+    item, time_us, offset = (rows[name].astype(np.int64) for name in ("item", "time_us", "offset"))
     order = np.lexsort((-offset, -time_us, item, user))
     first = np.ones(order.size, dtype=np.bool_)
     first[1:] = (user[order][1:] != user[order][:-1]) | (item[order][1:] != item[order][:-1])
-    rows = order[first]
-    return rows[np.lexsort((-offset[rows], -time_us[rows], user[rows]))]
+    kept = order[first]
+    if kept.size:
+        rows["bought"][kept] = np.logical_or.reduceat(rows["bought"][order], np.flatnonzero(first))
+    return kept[np.lexsort((-offset[kept], -time_us[kept], user[kept]))]
 
 
 def _ranks(user: Ints) -> Ints:
@@ -52,11 +58,3 @@ def _ranks(user: Ints) -> Ints:
     begin = np.searchsorted(user, user)
     ranks: Ints = np.arange(user.size) - begin
     return ranks
-
-
-def _packed(users: int, user: Ints, item: Ints, time_us: Ints, offset: Ints) -> list[bytes]:
-    rows = np.empty(user.size, ENTRY)
-    rows["item"], rows["time_us"], rows["offset"] = item, time_us, offset
-    data = rows.tobytes()
-    edges = (np.searchsorted(user, np.arange(users + 1)) * ENTRY.itemsize).tolist()
-    return [data[start:end] for start, end in pairwise(edges)]

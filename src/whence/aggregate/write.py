@@ -7,11 +7,13 @@ epoch that this process took it over with. Committed is visible.
 import numpy as np
 import psycopg
 
-from whence.aggregate.batch import Batch, Ints, RecentDeltas
+from whence.aggregate.batch import Batch, Interest, Ints
 from whence.aggregate.idmap import IdMap
 from whence.aggregate.memory import BoundedMemory
 from whence.aggregate.recent import merge_recents
+from whence.aggregate.touches import Mask, new_to_recents, pair_rows, users_with_more
 from whence.domain.errors import LostOwnership
+from whence.domain.events import DISMISS
 from whence.kit.clock import from_us
 from whence.kit.database import database_errors
 from whence.kit.failpoints import failpoint
@@ -70,11 +72,12 @@ class Writer:
         """The steps inside the transaction; their order matters."""
         self._swap_position(batch, epoch)
         failpoint("aggregate.after_position")
+        # Whether a touch is a first one is asked before the batch's own signals are there.
+        pairs = self._take_interest(batch.interest, users, items)
+        failpoint("aggregate.after_recent")
         self._add_signals(batch, users, items)
         failpoint("aggregate.after_signals")
-        self._put_recents(batch.recents, users, items)
-        failpoint("aggregate.after_recent")
-        self._add_segment(batch, users, items)
+        self._add_segment(batch, users, items, pairs)
         failpoint("aggregate.after_segment")
         self._add_dead_letters(batch)
         failpoint("aggregate.before_commit")
@@ -120,15 +123,36 @@ class Writer:
             },
         )
 
-    def _put_recents(self, recents: RecentDeltas, users: Ints, items: Ints) -> None:
-        if not recents.user.size:
-            return
-        touched, place = np.unique(users[recents.user], return_inverse=True)
+    def _take_interest(self, interest: Interest, users: Ints, items: Ints) -> Ints:
+        """Move the touched items to the front of their users' recent items.
+
+        Returns:
+            The pair rows of first touches (`touches.pair_rows`).
+        """
+        touched, place = np.unique(users[interest.user], return_inverse=True)
         keys = touched.tolist()
-        internal = RecentDeltas(place, items[recents.item], recents.time_us, recents.offset)
-        packed = merge_recents(self._recents_of(keys), internal)
-        self.connection.execute(_SQL["put_recents"], {"users": BigintArray(touched), "packed": ByteaArray(packed)})
-        self._recents.update(zip(keys, packed, strict=True))
+        touches = Interest(place, items[interest.item], interest.time_us, interest.offset, interest.bought)
+        before = self._recents_of(keys)
+        pairs = pair_rows(before, touches, self._first_touches(before, touches, touched))
+        if keys:
+            packed = merge_recents(before, touches)
+            self.connection.execute(_SQL["put_recents"], {"users": BigintArray(touched), "packed": ByteaArray(packed)})
+            self._recents.update(zip(keys, packed, strict=True))
+        return pairs
+
+    def _first_touches(self, before: list[bytes], touches: Interest, users: Ints) -> Mask:
+        """Which touches are the first of their user and item, ever; asks only for users whose recents overflow."""
+        first = new_to_recents(before, touches)
+        unsure = np.flatnonzero(first & users_with_more(before)[touches.user])
+        if unsure.size:
+            asked = {
+                "users": BigintArray(users[touches.user[unsure]]),
+                "items": BigintArray(touches.item[unsure]),
+                "dismiss": DISMISS,
+            }
+            known = self.connection.execute(_SQL["touched_before"], asked).fetchall()
+            first[unsure[[place - 1 for (place,) in known]]] = False
+        return first
 
     def _recents_of(self, users: list[int]) -> list[bytes]:
         """The packed recent items of users, b"" for those without any: from memory, else by primary key."""
@@ -138,7 +162,7 @@ class Writer:
             found |= dict(rows.fetchall())
         return [found.get(user, b"") for user in users]
 
-    def _add_segment(self, batch: Batch, users: Ints, items: Ints) -> None:
+    def _add_segment(self, batch: Batch, users: Ints, items: Ints, pairs: Ints) -> None:
         trend = np.column_stack((items[batch.trend.item], batch.trend.start_s, batch.trend.count))
         self.connection.execute(
             _SQL["add_segment"],
@@ -151,6 +175,7 @@ class Writer:
                 "backfill_hashes": packed_longs(batch.backfill_hashes),
                 "user_ids": packed_longs(np.sort(users)),
                 "trend": packed_longs(trend),
+                "pairs": packed_longs(pairs),
             },
         )
 

@@ -28,6 +28,16 @@ SET count = held.count + excluded.count,
 -- name: recents_of
 SELECT user_id, packed FROM user_recent WHERE user_id = ANY (:users)
 
+-- name: touched_before
+-- Places (from 1) of the pairs of user and item that were touched before by anything but a dismissal.
+SELECT asked.place
+FROM unnest(:users, :items) WITH ORDINALITY AS asked (user_id, item_id, place)
+WHERE EXISTS (
+    SELECT FROM signal
+    JOIN event_type ON code = event_type
+    WHERE signal.user_id = asked.user_id AND signal.item_id = asked.item_id AND name <> :dismiss
+)
+
 -- name: put_recents!
 -- The packed newest items of each touched user, whole. Rows come sorted by key.
 INSERT INTO user_recent AS held (user_id, packed)
@@ -37,9 +47,9 @@ ON CONFLICT (user_id) DO UPDATE SET packed = excluded.packed
 -- name: add_segment!
 -- Step (c): what is kept of the batch.
 INSERT INTO batch_segment
-    (partition, first_offset, end_offset, append_hour, event_hashes, backfill_hashes, user_ids, trend)
+    (partition, first_offset, end_offset, append_hour, event_hashes, backfill_hashes, user_ids, trend, pairs)
 VALUES
-    (:partition, :first_offset, :end_offset, :append_hour, :event_hashes, :backfill_hashes, :user_ids, :trend)
+    (:partition, :first_offset, :end_offset, :append_hour, :event_hashes, :backfill_hashes, :user_ids, :trend, :pairs)
 
 -- name: add_dead_letters!
 -- Step (d).

@@ -39,6 +39,9 @@ DISMISS = "dismiss"
 PURCHASE = "purchase"
 """The event type that `exclude=purchased` asks about."""
 
+PURCHASE = "purchase"
+"""The event type that "bought" in reasons and `exclude=purchased` speak of."""
+
 _EVENT_TYPE = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 

@@ -9,10 +9,10 @@ import struct
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from psycopg import AsyncConnection, Connection
 from psycopg.abc import Buffer
-from psycopg.adapt import Dumper
+from psycopg.adapt import Dumper, Loader
 from psycopg.pq import Format
 from psycopg.types import TypeInfo
 
@@ -22,6 +22,8 @@ _DIMENSIONS, _NO_NULLS, _LOWER_BOUND = 1, 0, 1
 _POSTGRES_EPOCH_US = 946_684_800_000_000
 """2000-01-01, where PostgreSQL's timestamps begin."""
 _EMPTY = struct.Struct(">iiI")
+_BIGINT_CELL = np.dtype([("length", ">i4"), ("value", ">i8")])
+_NO_CELLS = np.empty(0, _BIGINT_CELL)
 
 
 class PackedArray:
@@ -70,6 +72,15 @@ class DoubleArray(PackedArray):
         super().__init__(*_packed_numbers(numbers, ">f8"))
 
 
+class BooleanArray(PackedArray):
+    """A `boolean[]` from truth values."""
+
+    element_type = "bool"
+
+    def __init__(self, values: ArrayLike) -> None:
+        super().__init__(*_packed_numbers(values, "?"))
+
+
 class TimestampArray(PackedArray):
     """A `timestamptz[]` from microseconds since the Unix epoch."""
 
@@ -88,11 +99,27 @@ class ByteaArray(PackedArray):
         super().__init__(len(items), b"".join(_with_lengths(items)))
 
 
+_KINDS = (SmallintArray, IntArray, BigintArray, DoubleArray, BooleanArray, TimestampArray, ByteaArray)
+
+
 def register(connection: Connection | AsyncConnection) -> None:
     """Teach a connection to take packed arrays as parameters."""
-    for cls in (SmallintArray, IntArray, BigintArray, DoubleArray, TimestampArray, ByteaArray):
+    for cls in _KINDS:
         info = connection.adapters.types[cls.element_type]
         connection.adapters.register_dumper(cls, _dumper(info))
+
+
+def load_bigint_arrays(connection: Connection) -> None:
+    """Let a connection give `bigint[]` columns of binary results as numpy columns."""
+    connection.adapters.register_loader(connection.adapters.types["int8"].array_oid, _BigintArrayLoader)
+
+
+class _BigintArrayLoader(Loader):
+    format = Format.BINARY
+
+    def load(self, data: Buffer) -> NDArray[np.int64]:
+        cells = np.frombuffer(data, _BIGINT_CELL, offset=_HEADER.size) if len(data) > _EMPTY.size else _NO_CELLS
+        return cells["value"].astype(np.int64)
 
 
 def _dumper(info: TypeInfo) -> type[Dumper]:

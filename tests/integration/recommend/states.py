@@ -115,7 +115,7 @@ def write_shop(connection: psycopg.Connection, shop: Shop) -> None:
 
 
 def _write_user(connection: psycopg.Connection, user_id: int, state: State) -> None:
-    packed = b"".join(struct.pack(">qqq", r.item_id, to_us(r.last_at), r.offset) for r in state.recents)
+    packed = b"".join(struct.pack(">qqq?", r.item_id, to_us(r.last_at), r.offset, False) for r in state.recents)
     connection.execute("INSERT INTO user_recent VALUES (%s, %s)", [user_id, packed])
     connection.cursor().executemany(
         "INSERT INTO signal VALUES (%s, %s, (SELECT code FROM event_type WHERE name = %s), %s, %s, %s)",
@@ -126,8 +126,8 @@ def _write_user(connection: psycopg.Connection, user_id: int, state: State) -> N
 def _write_shared(connection: psycopg.Connection, shop: Shop) -> None:
     cursor = connection.cursor()
     cursor.executemany(
-        "INSERT INTO item_neighbours VALUES (%s, %s, %s)",
-        [(source, list(row), list(row.values())) for source, row in shop.neighbours.items()],
+        "INSERT INTO item_neighbours VALUES (%s, %s, %s, %s)",
+        [(source, list(row), list(row.values()), [False] * len(row)) for source, row in shop.neighbours.items()],
     )
     cursor.executemany(
         "INSERT INTO item_refined VALUES (%s, %s, %s, %s)",

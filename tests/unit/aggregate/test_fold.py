@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from whence.aggregate.fold import Touches, fold_recents, fold_signals, fold_trend
+from whence.aggregate.fold import Touches, fold_signals, fold_trend
 from whence.domain.decay import LANDMARK_SECONDS, RATE_PER_SECOND
 
 LANDMARK_US = LANDMARK_SECONDS * 1_000_000
@@ -40,16 +40,6 @@ def test_sums_neither_overflow_nor_vanish_over_centuries() -> None:
     assert signals.log_sum[0] == pytest.approx(RATE_PER_SECOND * 400 * 365 * 86_400 + math.log(2), abs=1e-9)
 
 
-def test_recents_keep_the_newest_by_time_then_offset() -> None:
-    recents = fold_recents(
-        touches((0, 1, 1, 50, 1), (0, 1, 2, 70, 2), (0, 1, 1, 70, 3), (0, 2, 1, 60, 4), (0, 1, 1, 10, 5))
-    )
-    assert list(zip(recents.item.tolist(), recents.time_us.tolist(), recents.offset.tolist(), strict=True)) == [
-        (1, 70, 3),
-        (2, 60, 4),
-    ]
-
-
 def test_trend_counts_by_item_and_five_minutes() -> None:
     second = 1_000_000
     trend = fold_trend(
@@ -64,5 +54,4 @@ def test_trend_counts_by_item_and_five_minutes() -> None:
 
 def test_nothing_folds_to_nothing() -> None:
     assert fold_signals(touches()).count.size == 0
-    assert fold_recents(touches()).user.size == 0
     assert fold_trend(touches()).count.size == 0

@@ -83,7 +83,7 @@ def test_a_batch_says_everything_that_will_be_written() -> None:
     assert (batch.users, batch.items) == (["u1"], ["a", "b", "d"])
     assert batch.signals.count.tolist() == [2, 1, 1]
     assert batch.signals.type_code.tolist() == [1, 2, 3]
-    assert sorted(batch.recents.item.tolist()) == [0, 1], "a dismiss is no interest"
+    assert batch.interest.item.tolist() == [0, 1, 0], "a dismiss is no interest"
     assert sorted(batch.trend.item.tolist()) == [0, 1]
     assert batch.live_hashes.tolist() == sorted(event_hash("u1", name) for name in "124")
     assert batch.backfill_hashes.tolist() == [event_hash("u1", "5")]

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whence.aggregate.batch import RecentDeltas
+from whence.aggregate.batch import Interest
 from whence.aggregate.memory import BoundedMemory
 from whence.aggregate.poison import PoisonGuard
 from whence.aggregate.recent import ENTRY, RECENT_ITEMS_MAX, merge_recents
@@ -34,11 +34,12 @@ def test_dead_ones_long_ago_are_forgotten() -> None:
 
 
 def unpacked(packed: bytes) -> list[tuple[int, int, int]]:
-    return [tuple(row) for row in np.frombuffer(packed, ENTRY).tolist()]
+    return [tuple(row[:3]) for row in np.frombuffer(packed, ENTRY).tolist()]
 
 
-def deltas(*rows: tuple[int, int, int, int]) -> RecentDeltas:
-    return RecentDeltas(*np.array(rows, dtype=np.int64).reshape(-1, 4).T)
+def interest(*rows: tuple[int, int, int, int], bought: bool = False) -> Interest:
+    user, item, time_us, offset = np.array(rows, dtype=np.int64).reshape(-1, 4).T
+    return Interest(user, item, time_us, offset, np.full(len(rows), bought))
 
 
 touch = st.tuples(st.integers(0, 2), st.integers(1, 90), st.integers(-5, 5))
@@ -52,7 +53,7 @@ def test_recents_hold_the_newest_64_items_after_any_batches(batches: list[list[t
     for batch in batches:
         rows = [(user, item, time, offset + place) for place, (user, item, time) in enumerate(batch)]
         offset += len(batch)
-        packed = merge_recents(packed, deltas(*rows))
+        packed = merge_recents(packed, interest(*rows))
         for user in range(3):
             touched = expected[user] + [(item, time, at) for owner, item, time, at in rows if owner == user]
             newest = {item: (time, at) for item, time, at in sorted(touched, key=lambda row: row[1:])}
@@ -61,9 +62,15 @@ def test_recents_hold_the_newest_64_items_after_any_batches(batches: list[list[t
     assert [unpacked(one) for one in packed] == expected
 
 
-def test_a_recent_item_takes_24_big_endian_bytes() -> None:
-    (packed,) = merge_recents([b""], deltas((0, 7, -1, 258)))
-    assert packed == (7).to_bytes(8, "big") + b"\xff" * 8 + (258).to_bytes(8, "big")
+def test_a_recent_item_takes_25_big_endian_bytes() -> None:
+    (packed,) = merge_recents([b""], interest((0, 7, -1, 258), bought=True))
+    assert packed == (7).to_bytes(8, "big") + b"\xff" * 8 + (258).to_bytes(8, "big") + b"\x01"
+
+
+def test_what_was_bought_once_stays_so_when_it_is_looked_at_again() -> None:
+    packed = merge_recents([b""], interest((0, 7, 1, 1), (0, 8, 1, 2), bought=True))
+    (packed_after,) = merge_recents(packed, interest((0, 7, 9, 3), (0, 9, 5, 4)))
+    assert np.frombuffer(packed_after, ENTRY).tolist() == [(7, 9, 3, True), (9, 5, 4, False), (8, 1, 2, True)]
 
 
 def test_memory_stays_bounded_and_keeps_what_is_used() -> None:

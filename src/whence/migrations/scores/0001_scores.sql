@@ -26,8 +26,9 @@ CREATE TABLE signal (
     PRIMARY KEY (user_id, item_id, event_type)
 ) WITH (fillfactor = 80);
 
--- The user's newest 64 items by (event time, offset), newest first, in one value: 24 bytes an item, big-endian signed
--- (item id, event time in microseconds since the epoch, offset). recent_items() unpacks it.
+-- The user's newest 64 items by (event time, offset), newest first, in one value: 25 bytes an item, three big-endian
+-- signed numbers (item id, event time in microseconds since the epoch, offset) and a byte that is 1 if the user has
+-- bought it. recent_items() unpacks it.
 CREATE TABLE user_recent (
     user_id bigint PRIMARY KEY,
     packed bytea NOT NULL
@@ -39,14 +40,15 @@ CREATE FUNCTION packed_bigint(packed bytea, at integer) RETURNS bigint
     RETURN ('x' || encode(substr(packed, at + 1, 8), 'hex'))::bit(64)::bigint;
 
 CREATE FUNCTION recent_items(packed bytea, newest integer DEFAULT 64)
-    RETURNS TABLE (rank integer, item_id bigint, last_at timestamptz, "offset" bigint)
+    RETURNS TABLE (rank integer, item_id bigint, last_at timestamptz, "offset" bigint, bought boolean)
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE ROWS 50
     BEGIN ATOMIC
         SELECT place,
-               packed_bigint(packed, 24 * place),
-               timestamptz 'epoch' + packed_bigint(packed, 24 * place + 8) * interval '1 microsecond',
-               packed_bigint(packed, 24 * place + 16)
-        FROM generate_series(0, least(length(packed) / 24, newest) - 1) AS place;
+               packed_bigint(packed, 25 * place),
+               timestamptz 'epoch' + packed_bigint(packed, 25 * place + 8) * interval '1 microsecond',
+               packed_bigint(packed, 25 * place + 16),
+               get_byte(packed, 25 * place + 24) <> 0
+        FROM generate_series(0, least(length(packed) / 25, newest) - 1) AS place;
     END;
 
 CREATE VIEW user_recent_item AS
@@ -92,6 +94,7 @@ CREATE TABLE consumer_member (
 --   backfill_hashes: the same for backfill events; such segments are kept for good
 --   user_ids: 8 bytes a touched user, signed little-endian, ascending
 --   trend: 24 bytes an entry, signed little-endian (item id, start of the 5-minute bucket in seconds, count)
+--   pairs: 96 bytes a first touch (whence.aggregate.touches)
 CREATE TABLE batch_segment (
     partition integer NOT NULL,
     first_offset bigint NOT NULL,
@@ -102,6 +105,7 @@ CREATE TABLE batch_segment (
     backfill_hashes bytea NOT NULL,
     user_ids bytea NOT NULL,
     trend bytea NOT NULL,
+    pairs bytea NOT NULL,
     PRIMARY KEY (partition, first_offset)
 );
 ALTER TABLE batch_segment ALTER COLUMN event_hashes SET STORAGE EXTERNAL;
@@ -146,17 +150,45 @@ CREATE TABLE trend_list (
     PRIMARY KEY (horizon, rank)
 );
 
+-- How often items were touched near each other, by source and 30-day epoch of event time, in units of 1/2520 (see
+-- whence.domain.pairs); destinations ascend. bought_units is the part where both touches were purchases.
+CREATE TABLE pair_count (
+    source_id bigint NOT NULL,
+    epoch integer NOT NULL,
+    destination_ids bigint[] NOT NULL,
+    units bigint[] NOT NULL,
+    bought_units bigint[] NOT NULL,
+    PRIMARY KEY (source_id, epoch)
+);
+CREATE VIEW pair AS
+    SELECT source_id, epoch, destination_id, pair_units AS units, pair_bought_units AS bought_units
+    FROM pair_count, unnest(destination_ids, units, bought_units)
+        AS pair (destination_id, pair_units, pair_bought_units);
+
 -- Neighbour lists of an item, strongest first: p(destination given source) from counts, and the daily refined weights.
+-- bought: whether all of a pair's counts are of purchases on both sides.
 CREATE TABLE item_neighbours (
     source_id bigint PRIMARY KEY,
     destination_ids bigint[] NOT NULL,
-    probabilities double precision[] NOT NULL
+    probabilities double precision[] NOT NULL,
+    bought boolean[] NOT NULL
 );
 CREATE TABLE item_refined (
     source_id bigint PRIMARY KEY,
     destination_ids bigint[] NOT NULL,
     weights double precision[] NOT NULL,
     mass double precision NOT NULL
+);
+
+-- The fit that item_refined is of: T, and the offsets of the snapshot. Equal offsets and T give equal weights.
+CREATE TABLE refined_fit (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    as_of timestamptz NOT NULL,
+    positions jsonb NOT NULL,
+    touches bigint NOT NULL,
+    weights bigint NOT NULL,
+    seconds double precision NOT NULL,
+    fitted_at timestamptz NOT NULL DEFAULT now()
 );
 
 -- The catalogue. A deleted item stays as a tombstone, so that it is never recommended again until it is put back.
