@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 
@@ -14,6 +14,7 @@ import structlog
 
 from whence.aggregate.compactor import Compactor
 from whence.aggregate.consumer import Aggregator
+from whence.aggregate.daily import DailyRefinement
 from whence.aggregate.declare import claim_log, declare_event_types
 from whence.aggregate.decode import Rules
 from whence.aggregate.metrics import AggregateMetrics
@@ -31,8 +32,8 @@ from whence.kit.settings import Settings
 STUCK_SECONDS = 120.0
 """A loop that has not turned for this long is stuck: every single wait in it ends much earlier."""
 
-COMPACTOR_STOP_SECONDS = 5.0
-"""Wait for the compactor's transaction at the end; what it has not committed by then is folded by the next process."""
+ROLE_STOP_SECONDS = 4.0
+"""Wait for a role's transaction at the end; what it has not committed by then is done by the next process."""
 
 
 def run(settings: Settings, host: str, port: int) -> None:
@@ -58,7 +59,13 @@ def _aggregate(settings: Settings, listener: socket.socket, stopping: threading.
         leases = Leases(settings.database_url, settings.namespace, _member_name(), log.partitions)
         rules = Rules(log.partitions, type_codes)
         with closing(Aggregator(log, leases, open_scores, rules, metrics, stopping.wait)) as aggregator:
-            with _admin(listener, aggregator, metrics), _compacting(Compactor(open_scores, metrics, SystemClock())):
+            compactor = Compactor(open_scores, metrics, SystemClock())
+            daily = DailyRefinement(open_scores, metrics, SystemClock())
+            with (
+                _admin(listener, aggregator, metrics),
+                _beside("compactor", compactor.run),
+                _beside("refinement", daily.run),
+            ):
                 _turn_until(stopping, aggregator)
             with suppress(DependencyUnavailable):
                 leases.leave()
@@ -95,16 +102,16 @@ def _admin(listener: socket.socket, aggregator: Aggregator, metrics: AggregateMe
 
 
 @contextmanager
-def _compacting(compactor: Compactor) -> Iterator[None]:
-    """The compactor in a thread of its own while the loop runs."""
+def _beside(name: str, role: Callable[[threading.Event], None]) -> Iterator[None]:
+    """A role in a thread of its own while the loop runs."""
     stopping = threading.Event()
-    thread = threading.Thread(target=compactor.run, args=[stopping], name="compactor", daemon=True)
+    thread = threading.Thread(target=role, args=[stopping], name=name, daemon=True)
     thread.start()
     try:
         yield
     finally:
         stopping.set()
-        thread.join(COMPACTOR_STOP_SECONDS)
+        thread.join(ROLE_STOP_SECONDS)
 
 
 def _stop_on_signals() -> threading.Event:

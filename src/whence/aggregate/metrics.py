@@ -17,8 +17,8 @@ _PARTITION = Label("partition")
 _EVENT_TYPE = Label("event_type")
 _OUTCOME = Label("outcome", ("applied", "duplicate"))
 _REASON = Label("reason", tuple(Reason))
-_STAGE = Label("stage", ("poll", "decode", "write", "take_over", "fold", "rank", "clean"))
-_TABLE = Label("table", ("batch_segment", "trend_bucket"))
+_STAGE = Label("stage", ("poll", "decode", "write", "take_over", "fold", "rank", "clean", "refine"))
+_TABLE = Label("table", ("batch_segment", "pair_count", "trend_bucket"))
 
 CONSUMED = Metric(
     "whence_aggregate_events_consumed_total", "counter", "Events by what became of them.", (_EVENT_TYPE, _OUTCOME)
@@ -37,7 +37,7 @@ BATCH_SIZE = Metric(
 STAGE_DURATION = Metric(
     "whence_aggregate_stage_duration_seconds",
     "histogram",
-    "One step of the consumer (poll, decode, write, take_over) or of the compactor (fold, rank, clean).",
+    "One step of the consumer (poll, decode, write, take_over) or of the roles beside it (fold, rank, clean, refine).",
     (_STAGE,),
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
     why_buckets="A small batch takes some milliseconds, a full one some hundred; 30 s is the statement timeout.",

@@ -21,6 +21,7 @@ GROUPS = (
     "importing",
     "dead_letters",
     "reconcile",
+    "refine",
     "admin",
     "doctor",
     "kafka",
