@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, Connection
 from psycopg.rows import dict_row
 
 from whence.domain import blend, decay
@@ -138,7 +138,17 @@ async def read_candidates(connection: AsyncConnection, ask: Ask) -> Reading:
     """Read the candidates of one user in one statement."""
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(_STATEMENTS["candidates"], _CONSTANTS | _parameters(ask), prepare=True)
-        rows = await cursor.fetchall()
+        return _reading(await cursor.fetchall(), ask)
+
+
+def read_now(connection: Connection, ask: Ask) -> Reading:
+    """The same statement for who reads one user after the other."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        cursor.execute(_STATEMENTS["candidates"], _CONSTANTS | _parameters(ask), prepare=True)
+        return _reading(cursor.fetchall(), ask)
+
+
+def _reading(rows: Sequence[dict[str, Any]], ask: Ask) -> Reading:
     found = tuple(_found(row, ask) for row in rows if row["item_id"] is not None)
     return Reading(_version(rows[0], ask), found)
 
