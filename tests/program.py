@@ -6,14 +6,20 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from whence.embedded.parent import end_with_parent
+
 PATIENCE_SECONDS = 120.0
 """A slow, loaded machine is no failure."""
+
+LIFE_SECONDS = 600.0
+"""What is started here and not stopped is killed then, so that a test that waits for its words ends, too."""
 
 _LOOK_AGAIN_SECONDS = 0.05
 
@@ -25,7 +31,7 @@ class Program:
         self.folder = folder
         self.state = folder / ".whence"
         self.states = [self.state]
-        self._started: list[subprocess.Popen[str]] = []
+        self._started: dict[subprocess.Popen[str], threading.Timer] = {}
 
     def run(self, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, without stdin; `WHENCE_NAME="value"` are its settings."""
@@ -51,6 +57,7 @@ class Program:
 
     def start(self, *words: str, **settings: str) -> subprocess.Popen[str]:
         """Start a command that stays; it is stopped by `close` at the latest."""
+        tests = os.getpid()
         process = subprocess.Popen(
             _command(words),
             cwd=self.folder,
@@ -60,9 +67,12 @@ class Program:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            preexec_fn=_usual_signals,
+            preexec_fn=lambda: _begin(tests),
         )
-        self._started.append(process)
+        limit = threading.Timer(LIFE_SECONDS, process.kill)
+        limit.daemon = True
+        limit.start()
+        self._started[process] = limit
         return process
 
     def up(self, *words: str, **settings: str) -> dict[str, str]:
@@ -78,7 +88,8 @@ class Program:
 
     def close(self) -> None:
         """Stop everything that was started here and delete the state in all `states`."""
-        for process in self._started:
+        for process, limit in self._started.items():
+            limit.cancel()
             if process.poll() is None:
                 process.terminate()
             try:
@@ -130,7 +141,8 @@ def _environment(settings: dict[str, str]) -> dict[str, str]:
     return ours | settings
 
 
-def _usual_signals() -> None:
-    """Undo what the shell that runs the tests may have ignored."""
+def _begin(tests: int) -> None:
+    """Undo what the shell that runs the tests may have ignored, and end with the tests if they are killed."""
+    end_with_parent(tests)
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
