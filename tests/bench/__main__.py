@@ -12,8 +12,11 @@ BENCHES = ("embedded",)
 def main() -> None:
     """Run the named benchmarks one after the other."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("what", nargs="*", choices=[[], *BENCHES], metavar="WHAT", help=", ".join(BENCHES))
-    for name in parser.parse_args().what or BENCHES:
+    parser.add_argument("what", nargs="*", metavar="WHAT", help=", ".join(BENCHES))
+    wanted = parser.parse_args().what or BENCHES
+    if unknown := [name for name in wanted if name not in BENCHES]:
+        parser.error(f"there is no benchmark {', '.join(unknown)}; there are: {', '.join(BENCHES)}")
+    for name in wanted:
         module: Bench = importlib.import_module(f"bench.{name}")
         report(name, module.measure())
 
