@@ -1,5 +1,6 @@
-"""What the documents name exists: links, commands with their options, settings, Makefile targets."""
+"""What the documents name exists: links, commands, options, settings, Makefile targets, metrics, routes."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`([^`\n]+)`")
 COMMAND = re.compile(r"(?:^|[;&|(]\s*|\s)(?:\.venv/bin/)?whence ((?:[a-z][a-z-]*)(?: [^\n`;&|]*)?)")
+METRIC = re.compile(r"\b((?:whence|http_server)_[a-z_]+)\b")
 SETTING = re.compile(r"\bWHENCE_[A-Z_]+\b")
 
 NOT_SETTINGS = {"WHENCE_FUZZ"}
@@ -111,9 +113,33 @@ def test_every_make_target_exists(path: Path) -> None:
     assert named <= targets
 
 
+@pytest.mark.parametrize("path", DOCUMENTS, ids=ids)
+def test_every_metric_that_is_named_is_declared(path: Path) -> None:
+    sources = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "src").rglob("*.py"))
+    named = set(METRIC.findall(path.read_text(encoding="utf-8")))
+    assert {name for name in named if f'"{name}"' not in sources} == set()
+
+
+def test_the_api_document_names_exactly_the_routes_that_there_are() -> None:
+    described: set[str] = set()
+    for service in ("ingest", "recommend"):
+        document = json.loads((ROOT / "docs" / "openapi" / f"{service}.json").read_text(encoding="utf-8"))
+        described |= {f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods}
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:GET|PUT|POST|DELETE) /v1/[^`?]*)`", text))
+    assert named == described
+
+
 def test_every_decision_is_in_the_index() -> None:
     folder = ROOT / "docs" / "decisions"
     index = (folder / "README.md").read_text(encoding="utf-8")
     files = sorted(path.name for path in folder.glob("[0-9]*.md"))
     assert [name for name in files if f"({name})" not in index] == []
     assert [name[:4] for name in files] == [f"{number:04}" for number in range(1, len(files) + 1)]
+
+
+def test_the_readme_names_both_commands_and_where_the_sample_shop_comes_from() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert {"make demo", "make test"} <= {line.strip().removeprefix("$ ") for line in code_of(readme)}
+    assert "Chen, Sain, Guo 2012" in readme
+    assert "CC BY 4.0" in readme
