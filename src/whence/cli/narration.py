@@ -37,8 +37,9 @@ def history(found: History) -> Iterator[str]:
     """How the purchases came in, and when they are said to have been."""
     all_of_it = f"{found.purchases:,} purchases of {found.customers:,} customers"
     if found.sent:
+        sent = all_of_it if found.sent == found.purchases else f"{found.sent:,} of {all_of_it}"
         yield from _wrapped(
-            f"{found.sent:,} of {all_of_it} sent through ingest, log and aggregate in {found.seconds:.1f} s: "
+            f"{sent} sent through ingest, log and aggregate in {found.seconds:.1f} s: "
             f"{found.events_per_second:,.0f} events/s; the lists that all share {_followed(found)}",
             "  ",
         )

@@ -43,8 +43,14 @@ def history(sent: int) -> History:
 
 def test_an_import_tells_its_rate_and_how_far_the_times_were_moved() -> None:
     said = " ".join(" ".join(narration.history(history(65_780))).split())
+    assert said.startswith("65,780 purchases of 2,419 customers sent")
     assert "32,890 events/s" in said
     assert "moved by 786 weeks, so that the last purchase was on 25 November 2026" in said
+
+
+def test_an_import_that_goes_on_says_how_many_were_still_missing() -> None:
+    said = " ".join(" ".join(narration.history(history(780))).split())
+    assert said.startswith("780 of 65,780 purchases")
 
 
 def test_a_repeated_import_says_that_nothing_was_sent_and_has_no_rate() -> None:
