@@ -1,9 +1,12 @@
 """What the demonstration says: plain lines that fit the terminal, also a narrow one, with no need of colour."""
 
 import re
+import shlex
 import shutil
+import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from whence.cli.sample_import import History
@@ -98,7 +101,7 @@ def by_hand(endpoints: Mapping[str, str | None], visitor: str) -> Iterator[str]:
     yield f"  curl -s -X POST {ingest}/v1/events -H 'Content-Type: application/json' -d '{event}'"
     yield f"  curl -s '{recommend}/v1/users/{visitor}/recommendations?limit=3'"
     yield f"  curl -s '{recommend}/v1/users/{visitor}/signals'"
-    yield f"  whence why {visitor} 22720"
+    yield f"  {_program()} why {visitor} 22720"
 
 
 def places(endpoints: Mapping[str, str | None]) -> Iterator[str]:
@@ -111,6 +114,13 @@ def places(endpoints: Mapping[str, str | None]) -> Iterator[str]:
 
 def _followed(found: History) -> str:
     return "will follow" if found.lists_seconds is None else f"followed {found.lists_seconds:.1f} s later"
+
+
+def _program() -> str:
+    """How this program is called from here: its name if the shell finds it, else the path that it was called by."""
+    called = shlex.quote(sys.argv[0])
+    found = shutil.which("whence")
+    return "whence" if found and Path(found).resolve() == Path(sys.argv[0]).resolve() else called
 
 
 def _item(line: Line, mark: str) -> Iterator[str]:
