@@ -39,6 +39,7 @@ docs: setup-dev ## write the pages that are made from the code
 
 lock: ## make the lock files anew (needs uv)
 	@uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra embedded --extra parquet pyproject.toml scripts/build-backend.in -o requirements.lock
+	@uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml scripts/build-backend.in -c requirements.lock -o deploy/requirements.lock
 	@uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra embedded --extra parquet --group dev pyproject.toml scripts/build-backend.in -c requirements.lock -o requirements-dev.lock
 
 kafka: setup ## a real Apache Kafka on free ports (BROKERS=3 a cluster); make kafka-stop ends it

@@ -1,7 +1,6 @@
 """One service as a child process that is started again whenever it ends."""
 
 import contextlib
-import http.client
 import signal
 import subprocess
 import threading
@@ -10,13 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, cast
-from urllib.parse import urlsplit
 
 from whence.domain.errors import DependencyUnavailable
 from whence.embedded.logfile import LogFile
 from whence.embedded.processes import birth, listens
 from whence.embedded.state import Part
 from whence.kit.listening import free_port, local_url
+from whence.kit.probe import probe
 
 STEADY_SECONDS = 3.0
 """A child that lived this long is started again at once; one that did not waits, see `RESTART_DELAYS_SECONDS`."""
@@ -26,9 +25,6 @@ RESTART_DELAYS_SECONDS = (0.0, 0.2, 0.5, 1.0, 2.0)
 
 STARTS_MAX = 3
 """A child that ends so often before it has ever been ready will not become so: the whole start fails."""
-
-PROBE_SECONDS = 2.0
-"""A probe of a service on this machine that takes longer counts as failed."""
 
 _WRONG_USE = 2
 _LOG_THREAD_SECONDS = 1.0
@@ -142,19 +138,6 @@ class Child:
         if self._process is not None and self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)
-
-
-def probe(url: str) -> bool:
-    """Whether a GET of the URL is answered with 200. Proxies of the environment are not used."""
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=PROBE_SECONDS)
-    try:
-        connection.request("GET", parts.path)
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 def _ending(code: int) -> str:

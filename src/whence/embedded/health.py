@@ -1,10 +1,10 @@
 """Whether the parts that run from a state folder do their work."""
 
 from whence.domain.errors import DependencyUnavailable
-from whence.embedded.child import PROBE_SECONDS, probe
 from whence.embedded.processes import birth, listens
 from whence.embedded.state import Part, StateFolder
 from whence.kit.database import connect
+from whence.kit.probe import PROBE_SECONDS, probe
 
 
 def healthy_parts(state: StateFolder) -> list[tuple[Part, bool]]:
