@@ -100,8 +100,10 @@ def format_storage(jars: Path, node: Node, cluster_id: str) -> None:
     if (node.data / "meta.properties").is_file():
         return
     tool = "kafka.tools.StorageTool"
+    # With "=", because an id may begin with "-".
+    named = f"--cluster-id={cluster_id}"
     done = subprocess.run(
-        java(jars, 128, tool, "format", "--ignore-formatted", "-c", str(node.properties_file), "-t", cluster_id),
+        java(jars, 128, tool, "format", "--ignore-formatted", "-c", str(node.properties_file), named),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

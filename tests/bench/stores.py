@@ -1,0 +1,88 @@
+"""What the benchmarks run on: a real PostgreSQL and a real Kafka, made for one run and deleted after it."""
+
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from bench.processes import cpu_seconds, tree
+from whence.embedded.kafka.cluster import KafkaCluster
+from whence.embedded.kafka.jars import bring_jars
+from whence.embedded.postgres import EmbeddedPostgres
+from whence.eventlog.adapters import prepare
+from whence.eventlog.places import KafkaPlace
+from whence.kit.database import connect
+from whence.kit.migrate import migrate
+
+KAFKA_HOME = Path(__file__).resolve().parents[2] / ".kafka"
+"""Where `make kafka` keeps Kafka's jars."""
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """An empty installation: scores in the PostgreSQL, its event log a topic of its own in the Kafka."""
+
+    database_url: str
+    namespace: str
+    log: KafkaPlace
+
+    def connect(self) -> psycopg.Connection:
+        """An autocommitting connection that sees the installation's tables."""
+        return connect(self.database_url, self.namespace, "bench")
+
+    def settings(self) -> dict[str, str]:
+        """The environment that makes a service part of it."""
+        return {
+            "WHENCE_DATABASE_URL": self.database_url,
+            "WHENCE_NAMESPACE": self.namespace,
+            "WHENCE_LOG_URL": f"kafka://{self.log.bootstrap}/{self.log.topic}",
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """A running PostgreSQL and Kafka."""
+
+    database_url: str
+    database_pid: int
+    kafka: str
+
+    def install(self, partitions: int = 16) -> Installation:
+        """A new installation."""
+        namespace = f"bench_{uuid.uuid4().hex[:8]}"
+        migrate(self.database_url, namespace, ["scores"])
+        place = KafkaPlace(self.kafka, f"{namespace}.events", namespace, partitions=partitions)
+        prepare(place)
+        return Installation(self.database_url, namespace, place)
+
+    def database_cpu_seconds(self) -> float:
+        """CPU that PostgreSQL has used so far, all its processes together."""
+        return cpu_seconds(tree(self.database_pid))
+
+
+@contextmanager
+def stores() -> Iterator[Stores]:
+    """Both stores, running."""
+    say("starting PostgreSQL and Kafka")
+    bring_jars(KAFKA_HOME)
+    with tempfile.TemporaryDirectory(prefix="whence-bench-") as folder:
+        cluster = KafkaCluster(Path(folder) / "kafka", jars_home=KAFKA_HOME)
+        server = EmbeddedPostgres(Path(folder) / "postgres")
+        try:
+            url = server.start()
+            assert server.pid is not None
+            yield Stores(url, server.pid, cluster.start())
+        finally:
+            cluster.stop(at_once=True)
+            server.remove()
+
+
+def say(progress: str) -> None:
+    """Tell whoever waits what is being done."""
+    sys.stderr.write(f"  … {progress}\n")
+    sys.stderr.flush()
