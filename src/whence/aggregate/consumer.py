@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
+from operator import attrgetter
 from typing import Protocol
 
 import psycopg
@@ -26,8 +27,11 @@ from whence.domain.errors import BrokenInvariant, DependencyUnavailable, LogDama
 from whence.eventlog.port import Consumer, Record
 from whence.kit.clock import now_us
 
-POLL_RECORDS_MAX = 5_000
-"""Records of one turn: larger transactions gain little and make everybody wait longer."""
+POLL_RECORDS_MAX = 20_000
+"""Records of one turn over all partitions: a backlog spread over many of them still makes large batches."""
+
+BATCH_RECORDS_MAX = 5_000
+"""Records of one batch: larger transactions gain little and make everybody wait longer."""
 
 IDLE_WAIT_SECONDS = 0.2
 """How long a turn waits for a first record; it bounds how late the loop notices a signal to stop."""
@@ -139,7 +143,7 @@ class Aggregator:
         yield "poll"
         with self._metrics.stage("poll"):
             records = self._poll()
-        for partition, group in groupby(records, key=lambda record: record.partition):
+        for partition, group in groupby(records, key=attrgetter("partition")):
             yield from self._apply(partition, list(group))
         yield "report"
         self._lag.look([*self._partitions.values()], caught_up=not records)
@@ -190,7 +194,7 @@ class Aggregator:
         records = self._log.poll(POLL_RECORDS_MAX, IDLE_WAIT_SECONDS)
         if 0 < len(records) < POLL_RECORDS_MAX:
             records += self._log.poll(POLL_RECORDS_MAX - len(records), GATHER_WAIT_SECONDS)
-            records.sort(key=lambda record: record.partition)
+        records.sort(key=attrgetter("partition"))
         return records
 
     def _apply(self, partition: int, records: Sequence[Record]) -> Iterator[str]:
@@ -198,7 +202,7 @@ class Aggregator:
         if owned is None:
             return
         _check_order(owned, records)
-        for run in cut_by_hour(records, owned.position.last_appended_us):
+        for run in self._runs(owned, records):
             yield "decode"
             with self._metrics.stage("decode"):
                 batch = process(run, owned.position, owned.memory, owned.guard, self._rules)
@@ -206,6 +210,12 @@ class Aggregator:
             self._write(owned, batch)
             if partition in self._halted:
                 return
+
+    @staticmethod
+    def _runs(owned: OwnedPartition, records: Sequence[Record]) -> Iterator[Sequence[Record]]:
+        """What becomes a batch each, cut as the partition moves on."""
+        for start in range(0, len(records), BATCH_RECORDS_MAX):
+            yield from cut_by_hour(records[start : start + BATCH_RECORDS_MAX], owned.position.last_appended_us)
 
     def _write(self, owned: OwnedPartition, batch: Batch) -> None:
         try:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from whence.aggregate.batch import DeadLetter, Reason
-from whence.domain.events import MAX_EVENT_BYTES, MAX_ID_LENGTH, LoggedEvent, event_time
+from whence.domain.events import MAX_EVENT_BYTES, MAX_ID_LENGTH, LoggedEvent, event_time_us
 from whence.domain.identity import event_hash, record_event_id
 from whence.domain.partition import partition_of
 from whence.eventlog.port import Record
@@ -91,26 +91,22 @@ def _event(record: Record, rules: Rules) -> Event:
     code = rules.type_codes.get(logged.event_type)
     if code is None:
         raise _Dead(Reason.UNKNOWN_EVENT_TYPE, f"{logged.event_type[:64]!r} is not in WHENCE_EVENT_TYPES")
-    user = _user(logged, key)
+    user = logged.user_id or logged.session_id or ""
+    if user.encode() != key or not _is_id(user):
+        raise _wrong_user(logged, key)
     if _partition_of(key, rules.partitions) != partition:
         right = _partition_of(key, rules.partitions)
         raise _Dead(Reason.WRONG_PARTITION, f"this key belongs into partition {right} of {rules.partitions}")
-    _check_id("item_id", logged.item_id)
-    event_id = logged.event_id
+    item, event_id = logged.item_id, logged.event_id
+    if not _is_id(item):
+        raise _wrong_id("item_id", item)
     if event_id is None:
         event_id = record_event_id(partition, offset)
-    else:
-        _check_id("event_id", event_id)
+    elif not _is_id(event_id):
+        raise _wrong_id("event_id", event_id)
     time_us, accepted_us = _times(logged, appended_at_us)
     return Event(
-        offset,
-        user,
-        logged.item_id,
-        code,
-        time_us,
-        accepted_us,
-        event_hash(user, event_id),
-        logged.backfill is not None,
+        offset, user, item, code, time_us, accepted_us, event_hash(user, event_id), logged.backfill is not None
     )
 
 
@@ -121,44 +117,46 @@ def _parsed(value: bytes) -> LoggedEvent:
         raise _Dead(Reason.UNDECODABLE, f"not the JSON of an event: {error}") from error
 
 
-def _user(logged: LoggedEvent, key: bytes) -> str:
+def _is_id(text: str) -> bool:
+    return 0 < len(text) <= MAX_ID_LENGTH and "\x00" not in text and text != "." and text != ".."
+
+
+def _wrong_user(logged: LoggedEvent, key: bytes) -> _Dead:
+    """Why this is not the user that a record with *key* may have."""
     user = logged.subject
     if not user:
-        raise _Dead(Reason.INVALID_ID, "user_id or session_id is needed")
-    _check_id("session_id" if not logged.user_id else "user_id", user)
-    if user.encode() != key:
-        raise _Dead(
-            Reason.WRONG_KEY, f"the record's key must be the event's user (else session) in UTF-8, not {key[:64]!r}"
-        )
-    return user
+        return _Dead(Reason.INVALID_ID, "user_id or session_id is needed")
+    if not _is_id(user):
+        return _wrong_id("user_id" if logged.user_id else "session_id", user)
+    return _Dead(
+        Reason.WRONG_KEY, f"the record's key must be the event's user (else session) in UTF-8, not {key[:64]!r}"
+    )
 
 
-def _check_id(field: str, text: str) -> None:
+def _wrong_id(field: str, text: str) -> _Dead:
     if not 0 < len(text) <= MAX_ID_LENGTH:
-        raise _Dead(Reason.INVALID_ID, f"{field} has {len(text)} characters; 1 to {MAX_ID_LENGTH} are right")
-    if "\x00" in text or text in {".", ".."}:
-        raise _Dead(Reason.INVALID_ID, f"{field} may not be '.' or '..' or hold the character NUL")
+        return _Dead(Reason.INVALID_ID, f"{field} has {len(text)} characters; 1 to {MAX_ID_LENGTH} are right")
+    return _Dead(Reason.INVALID_ID, f"{field} may not be '.' or '..' or hold the character NUL")
 
 
 def _times(logged: LoggedEvent, appended_at_us: int) -> tuple[int, int]:
     """The event time and the time of acceptance, in microseconds since the epoch."""
-    received_at = logged.received_at or from_us(appended_at_us)
-    for field, moment in (("occurred_at", logged.occurred_at), ("received_at", received_at)):
-        if moment is not None and not _usable(moment):
-            raise _Dead(
-                Reason.UNUSABLE_TIME, f"{field} {moment.isoformat()} needs an offset and a year from 1970 to 9998"
-            )
-    time_us = to_us(event_time(logged.occurred_at, received_at))
+    received_at, occurred_at = logged.received_at, logged.occurred_at
+    accepted_us = appended_at_us if received_at is None else _usable_us("received_at", received_at)
+    occurred_us = None if occurred_at is None else _usable_us("occurred_at", occurred_at)
+    time_us = event_time_us(occurred_us, accepted_us)
     if not 0 <= time_us <= appended_at_us + MAX_AHEAD_US:
         raise _Dead(
             Reason.UNUSABLE_TIME,
             f"the event's time {from_us(time_us).isoformat()} is before 1970 or more than a day ahead",
         )
-    return time_us, to_us(received_at)
+    return time_us, accepted_us
 
 
-def _usable(moment: datetime) -> bool:
-    return moment.tzinfo is not None and _FIRST_YEAR <= moment.year <= _LAST_YEAR
+def _usable_us(field: str, moment: datetime) -> int:
+    if moment.tzinfo is None or not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        raise _Dead(Reason.UNUSABLE_TIME, f"{field} {moment.isoformat()} needs an offset and a year from 1970 to 9998")
+    return to_us(moment)
 
 
 _FIRST_YEAR = datetime.fromtimestamp(0, UTC).year

@@ -45,12 +45,12 @@ class _Ids:
         self._memory: BoundedMemory[str, int] = BoundedMemory(keys_max)
 
     def resolve(self, external_ids: Sequence[str]) -> Ints:
-        found = {key: value for key in external_ids if (value := self._memory.get(key)) is not None}
+        found = self._memory.get_all(external_ids)
         if missing := sorted(set(external_ids) - found.keys()):
             fetched = self._fetch(missing)
             self._memory.update(fetched.items())
             found |= fetched
-        return np.fromiter((found[key] for key in external_ids), np.int64, len(external_ids))
+        return np.fromiter(map(found.__getitem__, external_ids), np.int64, len(external_ids))
 
     def _fetch(self, missing: list[str]) -> dict[str, int]:
         found: dict[str, int] = {}

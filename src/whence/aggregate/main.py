@@ -25,6 +25,7 @@ from whence.eventlog.places import log_place
 from whence.kit.admin import AdminServer
 from whence.kit.clock import SystemClock
 from whence.kit.database import connect
+from whence.kit.garbage import tune_garbage_collection
 from whence.kit.health import Readiness
 from whence.kit.listening import bind
 from whence.kit.settings import Settings
@@ -61,6 +62,7 @@ def _aggregate(settings: Settings, listener: socket.socket, stopping: threading.
         with closing(Aggregator(log, leases, open_scores, rules, metrics, stopping.wait)) as aggregator:
             compactor = Compactor(open_scores, metrics, SystemClock())
             daily = DailyRefinement(open_scores, metrics, SystemClock())
+            tune_garbage_collection()
             with (
                 _admin(listener, aggregator, metrics),
                 _beside("compactor", compactor.run),

@@ -21,13 +21,19 @@ class BoundedMemory(Generic[K, V]):
     def get(self, key: K) -> V | None:
         """What is remembered of *key*; using an entry keeps it longer."""
         value = self._young.get(key)
-        if value is None and (value := self._old.pop(key, None)) is not None:
+        if value is None and (value := self._old.get(key)) is not None:
             self.put(key, value)
         return value
 
+    def get_all(self, keys: Iterable[K]) -> dict[K, V]:
+        """What is remembered of those keys that are known; using an entry keeps it longer."""
+        young = self._young
+        return {
+            key: value for key in keys if (value := young.get(key)) is not None or (value := self.get(key)) is not None
+        }
+
     def put(self, key: K, value: V) -> None:
-        """Remember."""
-        self._old.pop(key, None)
+        """Remember. (A former value may stay in the old generation for a while: the young one is asked first.)"""
         self._young[key] = value
         if len(self._young) >= self._half:
             self._old, self._young = self._young, {}

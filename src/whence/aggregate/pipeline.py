@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import compress, pairwise
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -37,19 +38,19 @@ class Position:
 def process(records: Sequence[Record], position: Position, known: Known, guard: PoisonGuard, rules: Rules) -> Batch:
     """Decide about records of one partition that share an append hour (see `cut_by_hour`)."""
     verdicts = [decode(record, rules) for record in records]
-    excess = guard.first_excess(isinstance(verdict, DeadLetter) for verdict in verdicts)
+    is_dead = np.fromiter((type(verdict) is DeadLetter for verdict in verdicts), np.bool_, len(verdicts))
+    excess = guard.first_excess(is_dead)
     if excess is not None:
-        verdicts = verdicts[: excess + 1]
-    records = records[: len(verdicts)]
+        verdicts, records = verdicts[: excess + 1], records[: excess + 1]
     events = [verdict for verdict in verdicts if isinstance(verdict, Event)]
-    dead = [verdict for verdict in verdicts if isinstance(verdict, DeadLetter)]
+    dead = [verdict for verdict in verdicts if isinstance(verdict, DeadLetter)] if is_dead.any() else []
     last_appended_us = max(position.last_appended_us, *(record.appended_at_us for record in records))
 
-    hashes = np.fromiter((event.hash for event in events), np.int64, len(events))
-    backfill = np.fromiter((event.backfill for event in events), np.bool_, len(events))
+    columns = _columns(events)
+    hashes, backfill = columns.hash, columns.backfill
     fresh = _first_of_each(hashes, ~known.repeats(hashes, backfill, last_appended_us // HOUR_US))
 
-    users, items, touches = _columns([event for event, is_fresh in zip(events, fresh, strict=True) if is_fresh])
+    users, items, touches = _touches(columns, fresh)
     interest = touches.pick(touches.type_code != rules.type_codes.get(DISMISS, -1))
     end_offset = records[-1].offset + 1
     return Batch(
@@ -68,7 +69,7 @@ def process(records: Sequence[Record], position: Position, known: Known, guard: 
         backfill_hashes=np.sort(hashes[fresh & backfill]),
         dead=dead,
         counts=_counts(end_offset - position.next_offset, len(records), len(dead), int(fresh.sum())),
-        observed=_observed(events, fresh),
+        observed=_observed(columns, fresh),
         poisoned="" if excess is None else guard.verdict(),
     )
 
@@ -89,33 +90,47 @@ def _first_of_each(hashes: Ints, candidates: npt.NDArray[np.bool_]) -> npt.NDArr
     return first
 
 
-def _columns(events: Sequence[Event]) -> tuple[list[str], list[str], Touches]:
-    """The users and items that were touched, each once, and the events as columns that refer to them."""
-    users: dict[str, int] = {}
-    items: dict[str, int] = {}
-    rows = [
-        (
-            users.setdefault(event.user, len(users)),
-            items.setdefault(event.item, len(items)),
-            event.type_code,
-            event.time_us,
-            event.offset,
-        )
-        for event in events
-    ]
-    columns = np.array(rows, dtype=np.int64).reshape(-1, 5).T
-    return list(users), list(items), Touches(*columns)
+class _Columns(NamedTuple):
+    """Events in columns of equal length, as in `decode.Event`."""
+
+    offset: Ints
+    user: Sequence[str]
+    item: Sequence[str]
+    type_code: Ints
+    time_us: Ints
+    accepted_us: Ints
+    hash: Ints
+    backfill: npt.NDArray[np.bool_]
+
+
+def _columns(events: Sequence[Event]) -> _Columns:
+    offset, user, item, *numbers, backfill = zip(*events, strict=True) if events else [()] * len(Event._fields)
+    type_code, time_us, accepted_us, hashes = (np.array(column, np.int64) for column in numbers)
+    return _Columns(
+        np.array(offset, np.int64), user, item, type_code, time_us, accepted_us, hashes, np.array(backfill, np.bool_)
+    )
+
+
+def _touches(columns: _Columns, fresh: npt.NDArray[np.bool_]) -> tuple[list[str], list[str], Touches]:
+    """The users and items of the fresh events, each once, and these events as columns that refer to them."""
+    is_fresh = fresh.tolist()
+    users, user = _places(list(compress(columns.user, is_fresh)))
+    items, item = _places(list(compress(columns.item, is_fresh)))
+    numbers = (columns.type_code, columns.time_us, columns.offset)
+    return users, items, Touches(user, item, *(column[fresh] for column in numbers))
+
+
+def _places(names: Sequence[str]) -> tuple[list[str], Ints]:
+    """Each name once, and for every given one its place among these."""
+    once = list(dict.fromkeys(names))
+    place = dict(zip(once, range(len(once)), strict=True))
+    return once, np.fromiter(map(place.__getitem__, names), np.int64, len(names))
 
 
 def _counts(offsets: int, records: int, dead: int, applied: int) -> Counts:
     return Counts(applied=applied, duplicate=records - dead - applied, dead=dead, absent=offsets - records)
 
 
-def _observed(events: Sequence[Event], fresh: npt.NDArray[np.bool_]) -> Observed:
-    return Observed(
-        type_code=np.fromiter((event.type_code for event in events), np.int64, len(events)),
-        accepted_us=np.fromiter(
-            (-1 if event.backfill else event.accepted_us for event in events), np.int64, len(events)
-        ),
-        applied=fresh,
-    )
+def _observed(columns: _Columns, fresh: npt.NDArray[np.bool_]) -> Observed:
+    accepted_us = np.where(columns.backfill, -1, columns.accepted_us)
+    return Observed(columns.type_code, accepted_us, fresh)

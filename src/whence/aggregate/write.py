@@ -156,7 +156,7 @@ class Writer:
 
     def _recents_of(self, users: list[int]) -> list[bytes]:
         """The packed recent items of users, b"" for those without any: from memory, else by primary key."""
-        found = {user: packed for user in users if (packed := self._recents.get(user)) is not None}
+        found = self._recents.get_all(users)
         if missing := [user for user in users if user not in found]:
             rows = self.connection.execute(_SQL["recents_of"], {"users": BigintArray(missing)}, binary=True)
             found |= dict(rows.fetchall())

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -29,6 +29,8 @@ LIVE_WINDOW_PAST = timedelta(hours=12)
 
 LIVE_WINDOW_FUTURE = timedelta(seconds=60)
 """A live event may be this far ahead of our clock; clocks drift."""
+
+_FUTURE_US = LIVE_WINDOW_FUTURE // timedelta(microseconds=1)
 
 DEDUPE_WINDOW_HOURS = 24
 """Append hours over which a repeat of (user, event id) is recognised."""
@@ -122,11 +124,9 @@ class LoggedEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
         return self.user_id or self.session_id or ""
 
 
-def event_time(occurred_at: datetime | None, received_at: datetime) -> datetime:
+def event_time_us(occurred_at_us: int | None, received_at_us: int) -> int:
     """The time that counts for an event: its own, at most 60 s after its receipt; the receipt if it has none.
 
-    The consumer's clock is never used, so that a replay gives the same result.
+    In microseconds since the epoch. The consumer's clock is never used, so that a replay gives the same result.
     """
-    if occurred_at is None:
-        return received_at.astimezone(UTC)
-    return min(occurred_at, received_at + LIVE_WINDOW_FUTURE).astimezone(UTC)
+    return received_at_us if occurred_at_us is None else min(occurred_at_us, received_at_us + _FUTURE_US)

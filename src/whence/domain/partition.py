@@ -1,5 +1,8 @@
 """Which partition a key belongs to: the rule of Java's default Kafka partitioner, so that foreign producers agree."""
 
+from struct import Struct
+
+_WORD = Struct("<I")
 _SEED = 0x9747B28C
 _M = 0x5BD1E995
 _MASK = 0xFFFFFFFF
@@ -11,15 +14,13 @@ def murmur2(data: bytes) -> int:
     Source: `org.apache.kafka.common.utils.Utils.murmur2`, Apache Kafka.
     """
     length = len(data)
-    value = (_SEED ^ length) & _MASK
     whole = length & ~3
-    for start in range(0, whole, 4):
-        word = (int.from_bytes(data[start : start + 4], "little") * _M) & _MASK
-        word ^= word >> 24
-        value = ((value * _M) & _MASK) ^ ((word * _M) & _MASK)
+    value = _SEED ^ length
+    for (word,) in _WORD.iter_unpack(data[:whole]):
+        mixed = (word * _M) & _MASK
+        value = (value * _M ^ (mixed ^ mixed >> 24) * _M) & _MASK
     if length > whole:
-        value ^= int.from_bytes(data[whole:], "little")
-        value = (value * _M) & _MASK
+        value = ((value ^ int.from_bytes(data[whole:], "little")) * _M) & _MASK
     value ^= value >> 13
     value = (value * _M) & _MASK
     return value ^ (value >> 15)

@@ -5,7 +5,6 @@ SIGTERM or SIGINT the port closes at once, requests in flight finish, then the s
 """
 
 import asyncio
-import gc
 import signal
 import socket
 import time
@@ -21,6 +20,7 @@ from starlette.types import ASGIApp
 
 from whence.domain.errors import BrokenInvariant
 from whence.kit.edge import LOOP_LAG
+from whence.kit.garbage import tune_garbage_collection
 from whence.kit.http import Application
 from whence.kit.listening import BACKLOG
 from whence.kit.metrics import Metrics
@@ -45,9 +45,6 @@ CONNECTIONS = 8_192
 
 HTTP_THREADS = 1
 """Threads that parse HTTP: Python is the bottleneck, not they."""
-
-GC_THRESHOLD = 50_000
-"""New objects between two collections of the youngest: the default of 700 runs one every few requests."""
 
 LOOP_SAMPLE_SECONDS = 1.0
 """Between two measurements of the event loop's lag: costs nothing."""
@@ -109,7 +106,7 @@ async def _serve(service: AbstractAsyncContextManager[Application], listener: so
         server = _Server(app.asgi, listener)
         serving = asyncio.create_task(server.serve())
         watching = asyncio.create_task(_watch_loop(app.metrics))
-        _tune_garbage_collection()
+        tune_garbage_collection()
         log.info("listening")
         await _first(serving, stop)
         watching.cancel()
@@ -148,13 +145,6 @@ async def _watch_loop(metrics: Metrics) -> None:
         due = loop.time() + LOOP_SAMPLE_SECONDS
         await asyncio.sleep(LOOP_SAMPLE_SECONDS)
         metrics.observe(LOOP_LAG, loop.time() - due)
-
-
-def _tune_garbage_collection() -> None:
-    """What exists now lives as long as the process: never look at it again."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD, 20, 20)
 
 
 def _thread_count() -> int:

@@ -13,24 +13,44 @@ from whence.aggregate.recent import ENTRY, RECENT_ITEMS_MAX, merge_recents
 from whence.aggregate.trend import bucket_deltas
 
 
+def first_excess(guard: PoisonGuard, dead: list[bool]) -> int | None:
+    return guard.first_excess(np.array(dead, dtype=np.bool_))
+
+
 def test_199_dead_in_a_row_are_borne_and_the_200th_stops() -> None:
     guard = PoisonGuard()
-    assert guard.first_excess([True] * 199 + [False] + [True] * 199) is None
-    assert guard.first_excess([True]) == 0
+    assert first_excess(guard, [True] * 199 + [False] + [True] * 199) is None
+    assert first_excess(guard, [True]) == 0
     assert "200 dead letters in a row" in guard.verdict()
 
 
 def test_more_than_half_of_the_last_2000_stops() -> None:
     guard = PoisonGuard()
-    assert guard.first_excess([True, False] * 2_000) is None, "exactly half of any 2,000"
-    assert guard.first_excess([True, True]) == 1, "the first dead one replaces a dead one, the second a good one"
+    assert first_excess(guard, [True, False] * 2_000) is None, "exactly half of any 2,000"
+    assert first_excess(guard, [True, True]) == 1, "the first dead one replaces a dead one, the second a good one"
 
 
 def test_dead_ones_long_ago_are_forgotten() -> None:
     guard = PoisonGuard()
-    assert guard.first_excess(([True] * 150 + [False]) * 6) is None
-    assert guard.first_excess([False] * 2_000) is None
-    assert guard.first_excess(([True] * 150 + [False]) * 6) is None
+    assert first_excess(guard, ([True] * 150 + [False]) * 6) is None
+    assert first_excess(guard, [False] * 2_000) is None
+    assert first_excess(guard, ([True] * 150 + [False]) * 6) is None
+
+
+@given(st.lists(st.lists(st.sampled_from([True, False]), max_size=40), max_size=8))
+def test_the_limit_does_not_depend_on_how_records_are_batched(batches: list[list[bool]]) -> None:
+    """Each sign stands for 60 records in a row, so that both limits come into reach."""
+    whole, parts = PoisonGuard(), PoisonGuard()
+    stretched = [[dead for dead in batch for _ in range(60)] for batch in batches]
+    at = first_excess(whole, [dead for batch in stretched for dead in batch])
+    before = 0
+    for batch in stretched:
+        if (found := first_excess(parts, batch)) is not None:
+            assert before + found == at
+            assert parts.verdict() == whole.verdict()
+            return
+        before += len(batch)
+    assert at is None
 
 
 def unpacked(packed: bytes) -> list[tuple[int, int, int]]:

@@ -31,7 +31,9 @@ IDLE_CHECK_SECONDS = 5.0
 """Where nothing comes, the cluster is asked this often whether it is there and the topic is the same."""
 
 DRAIN_SECONDS = 0.002
-"""After a first record, how long the rest of what the driver holds may take to be handed over."""
+DRAIN_RECORDS = 2_000
+"""After a first record, what the driver holds is taken over in portions of so many, each within so much time; one that
+is not full was the last."""
 
 _GONE = frozenset(
     {
@@ -63,8 +65,13 @@ def reading_settings(place: KafkaPlace, application: str) -> DriverSettings:
 
 def to_record(message: Message) -> Record:
     """A record of the port from one of the driver's messages."""
-    place = cast(int, message.partition()), cast(int, message.offset())
-    return Record(*place, message.timestamp()[1] * 1_000, message.key() or b"", message.value() or b"")
+    return Record(
+        cast(int, message.partition()),
+        cast(int, message.offset()),
+        message.timestamp()[1] * 1_000,
+        message.key() or b"",
+        message.value() or b"",
+    )
 
 
 class KafkaConsumer:
@@ -112,8 +119,12 @@ class KafkaConsumer:
     def _read(self, max_records: int, wait_seconds: float) -> list[Message]:
         try:
             messages = self._driver.consume(1, wait_seconds)
-            if messages and max_records > 1:
-                messages += self._driver.consume(max_records - 1, DRAIN_SECONDS)
+            wanted = found = len(messages)
+            while found == wanted and 0 < len(messages) < max_records:
+                wanted = min(DRAIN_RECORDS, max_records - len(messages))
+                portion = self._driver.consume(wanted, DRAIN_SECONDS)
+                found = len(portion)
+                messages += portion
         except KafkaException as error:
             self._judge(error.args[0], None)
             return []
@@ -128,9 +139,10 @@ class KafkaConsumer:
                 self._judge(error, message.partition())
                 continue
             record = to_record(message)
-            if record.offset >= expected.get(record.partition, record.offset + 1):
+            partition, offset = record[:2]
+            if offset >= expected.get(partition, offset + 1):
                 records.append(record)
-                expected[record.partition] = record.offset + 1
+                expected[partition] = offset + 1
         return records
 
     def _judge(self, error: KafkaError, partition: int | None) -> None:
