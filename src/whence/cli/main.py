@@ -22,6 +22,7 @@ GROUPS = (
     "dead_letters",
     "reconcile",
     "refine",
+    "evaluate",
     "admin",
     "doctor",
     "kafka",

@@ -1,6 +1,5 @@
 """`whence refine`: fit the refined neighbour weights now."""
 
-from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -34,17 +33,18 @@ def refine(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from whence.aggregate.refinement import is_due, midnight
     from whence.aggregate.refinement import refine as fit_now
+    from whence.cli.moments import moment
     from whence.cli.targets import database_url
     from whence.kit.clock import SystemClock
     from whence.kit.database import connect
 
     settings = settings_with(state)
-    moment = _moment(as_of) if as_of else SystemClock().now()
+    now = moment("--as-of", as_of) if as_of else SystemClock().now()
     with connect(database_url(settings), settings.namespace, "refine") as connection:
-        if if_due and not is_due(connection, moment):
+        if if_due and not is_due(connection, now):
             done, reason = None, "this day's weights are in place"
         else:
-            done, reason = fit_now(connection, midnight(moment) if if_due else moment), "another process is at it"
+            done, reason = fit_now(connection, midnight(now) if if_due else now), "another process is at it"
     if as_json:
         console.answer({"fit": done.as_dict() if done else None, "reason": None if done else reason})
     elif done is None:
@@ -53,16 +53,3 @@ def refine(
         console.say(
             f"{done.weights} weights of {done.sources} items, from {done.touches} touches, in {done.seconds:.1f} s"
         )
-
-
-def _moment(text: str) -> datetime:
-    from whence.domain.errors import FieldProblem, InvalidInput
-
-    problem = FieldProblem("--as-of", f"{text!r} is no RFC 3339 time with offset, as 2026-01-31T00:00:00Z")
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise InvalidInput([problem]) from error
-    if moment.tzinfo is None:
-        raise InvalidInput([problem])
-    return moment

@@ -8,7 +8,7 @@ import difflib
 import json
 import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from whence.domain.errors import FieldProblem, InvalidInput
@@ -30,6 +30,10 @@ class Columns:
     what: str
     meanings: Mapping[str, Callable[[str], Any]]
     required: tuple[tuple[str, ...], ...]
+
+    def with_texts(self, *names: str) -> "Columns":
+        """The same with further columns, which are read as text."""
+        return replace(self, meanings={**self.meanings, **{name: self.meanings.get(name, _text) for name in names}})
 
     def check(self, names: Collection[str]) -> None:
         """Refuse a file whose columns cannot be right, before anything is sent.
