@@ -5,7 +5,7 @@ import importlib
 
 from bench.report import Bench, report
 
-BENCHES = ("embedded",)
+BENCHES = ("embedded", "retrieval")
 """Each name is a module of this package with a function `measure() -> Figures`."""
 
 

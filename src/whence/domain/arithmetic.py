@@ -21,8 +21,8 @@ def expression(part: Part, item_id: int, state: State, found: list[Source], mixe
     if part.horizon is not None:
         return f"{blend.TREND_WEIGHTS[part.horizon]} * {state.trends[part.horizon][item_id]!r}"
     source = next(one for one in found if one.item_id == part.source_id)
-    if part.code == "co_viewed":
-        return _co_viewed(source, mixer, state.neighbours[source.item_id][item_id])
+    if part.probability is not None:
+        return _pair(source, mixer, part.probability)
     if part.code == "refined":
         weight = (state.refined or {})[source.item_id].weights[item_id]
         damped = f"max({mixer.mass_sum!r} + {blend.MASS_DAMPING}, {blend.MASS_MIN})"
@@ -44,7 +44,7 @@ def _long_term(signal: HeldSignal, total: float) -> str:
     return f"{blend.LONG_WEIGHT_ALONE} * {signal.weight!r} * {signal.decayed!r} / {total!r}"
 
 
-def _co_viewed(source: Source, mixer: Mixer, probability: float) -> str:
+def _pair(source: Source, mixer: Mixer, probability: float) -> str:
     terms = [_short_term(source, mixer.neighbour_short_sum)]
     if source.affinity:
         terms.append(f"{mixer.long_weight} * {source.affinity!r} / {mixer.neighbour_affinity_sum!r}")

@@ -7,6 +7,7 @@ For a user's newest items r = 0, 1, … (newest first) at a moment:
     co_viewed   (0.24 * short_r/(sum short + 0.05) + long * affinity_r/(sum affinity)) * p(r, candidate)
     refined     0.30 / max(sum mass + 1, 0.1) * b(r, candidate)
     trending    0.16 * T_6h + 0.08 * T_1d + 0.06 * T_7d
+    co_bought   the same as co_viewed, where all that is counted of the pair are purchases on both sides
     own_signal  0.3 * (0.24 * short_r/(sum short + 0.05) + 0.46 * affinity_r/(sum affinity)), the candidate being r
 
 `long` is 0.16 beside refined weights and 0.46 while none were ever fitted. The sums of co_viewed run over the items
@@ -18,7 +19,7 @@ Source: ADR-0011, with measurements on public shopping and click logs.
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -49,7 +50,7 @@ AFFINITY_MIN = 1e-60
 
 TREND_WEIGHTS: Mapping[Horizon, float] = {"6h": 0.16, "1d": 0.08, "7d": 0.06}
 
-Code = Literal["own_signal", "co_viewed", "refined", "trending"]
+Code = Literal["own_signal", "co_viewed", "co_bought", "refined", "trending"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One summand of a score, in score units, and what it comes from."""
+    """One summand of a score, in score units, and what it comes from; the probability is that of a pair."""
 
     code: Code
     contribution: float
@@ -103,6 +104,7 @@ class Part:
     count: int = 0
     last_at: datetime | None = None
     horizon: Horizon | None = None
+    probability: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ class Mixer:
         return SELF_WEIGHT * LONG_WEIGHT_ALONE * _share(strength, self.affinity_sum)
 
     def co_viewed(self, source: Source) -> float:
-        """c_r, which multiplies p(r, candidate)."""
+        """c_r, which multiplies p(r, candidate), bought or not."""
         short = SHORT_WEIGHT * source.short / (self.neighbour_short_sum + SHORT_DAMPING)
         return short + self.long_weight * _share(source.affinity, self.neighbour_affinity_sum)
 
@@ -230,8 +232,11 @@ def _own_parts(found: Iterable[Source], mixer: Mixer) -> Iterable[tuple[int, Par
 def _neighbour_parts(state: State, found: Iterable[Source], mixer: Mixer) -> Iterable[tuple[int, Part]]:
     for source in found:
         leading = source.leading
+        bought = state.bought.get(source.item_id, frozenset())
         for item, probability in state.neighbours.get(source.item_id, {}).items():
-            yield item, _source_part("co_viewed", mixer.co_viewed(source) * probability, source, leading)
+            code: Code = "co_bought" if item in bought else "co_viewed"
+            part = _source_part(code, mixer.co_viewed(source) * probability, source, leading)
+            yield item, replace(part, probability=probability)
         refined = (state.refined or {}).get(source.item_id)
         for item, weight in refined.weights.items() if refined else ():
             yield item, _source_part("refined", mixer.refined * weight, source, leading)

@@ -13,7 +13,7 @@ from whence.domain.blend import TREND_WEIGHTS
 from whence.domain.state import Horizon
 
 EvidenceCode = Literal[
-    "own_signal", "co_viewed", "refined", "trending", "popular_in_category", "catalogue", "known_item"
+    "own_signal", "co_viewed", "co_bought", "refined", "trending", "popular_in_category", "catalogue", "known_item"
 ]
 
 TITLE_LENGTH_MAX = 80
@@ -39,6 +39,8 @@ class Evidence:
         event_type, count, last_at: The user's signal on that item: how many such events, the last one when.
         horizon: For a trend, the half-life of what counts.
         category: For `popular_in_category`.
+        probability: Of a pair, p(this item given the user's item): the pair's share of all the pairs that are counted
+            for the user's item. Not a share of people.
     """
 
     code: EvidenceCode
@@ -50,6 +52,7 @@ class Evidence:
     last_at: datetime | None = None
     horizon: Horizon | None = None
     category: str | None = None
+    probability: float | None = None
 
 
 def reason(evidence: Sequence[Evidence], now: datetime) -> str | None:
@@ -76,6 +79,8 @@ def _sentence(part: Evidence, now: datetime) -> str | None:
             return deed and f"Recommended because {deed}."
         case "co_viewed":
             return _through_another_item("it was seen together with", part, now)
+        case "co_bought":
+            return _through_another_item("it was bought together with", part, now)
         case "refined":
             return _through_another_item("it is linked to", part, now)
         case "trending" | "popular_in_category":

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -55,6 +56,7 @@ class State:
         neighbours: p(destination given source) by source.
         refined: By source; None while no refined weights were ever fitted.
         trends: The share of the decayed activity by horizon and item.
+        bought: By source, the neighbours of whose pair all counts are of purchases on both sides.
     """
 
     recents: Sequence[Recent] = ()
@@ -62,6 +64,7 @@ class State:
     neighbours: Mapping[int, Mapping[int, float]] = field(default_factory=dict)
     refined: Mapping[int, Refined] | None = None
     trends: Mapping[Horizon, Mapping[int, float]] = field(default_factory=dict)
+    bought: Mapping[int, AbstractSet[int]] = field(default_factory=dict)
 
 
 def hidden_items(signals: Iterable[Signal], weights: Mapping[str, float], exclude: Exclude) -> set[int]:

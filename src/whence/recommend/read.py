@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from psycopg import AsyncConnection, Connection
+from psycopg import AsyncConnection, Connection, sql
 from psycopg.rows import dict_row
 
 from whence.domain import blend, decay
@@ -27,6 +27,10 @@ EVIDENCE_SHORT = 3
 EVIDENCE_ALL = 2 * RECENT_ITEMS_READ + RECENT_ITEMS_READ * 64 + len(blend.TREND_WEIGHTS)
 """More parts than a score can have: two neighbour lists, the signals of 64 event types, the trends."""
 
+BEST_MAX = 250
+"""The best items that are put in order first; the other thousands are only if so many of these may not be shown that
+the longest list does not fill."""
+
 WEIGHT_MIN = 1e-30
 """A smaller weight counts as 0, so that products stay above the range's end: PostgreSQL raises on underflow."""
 
@@ -35,12 +39,13 @@ _STATEMENTS = load_statements(__file__)
 _CODES: Mapping[int, tuple[EvidenceCode, Horizon | None]] = {
     1: ("own_signal", None),
     2: ("co_viewed", None),
-    3: ("refined", None),
-    4: ("trending", "6h"),
-    5: ("trending", "1d"),
-    6: ("trending", "7d"),
-    7: ("catalogue", None),
-    8: ("known_item", None),
+    3: ("co_bought", None),
+    4: ("refined", None),
+    5: ("trending", "6h"),
+    6: ("trending", "1d"),
+    7: ("trending", "7d"),
+    8: ("catalogue", None),
+    9: ("known_item", None),
 }
 _SCORED_KIND = 0
 _CONSTANTS = {
@@ -61,8 +66,19 @@ _CONSTANTS = {
     "self_weight": blend.SELF_WEIGHT,
     "horizons": list(blend.TREND_WEIGHTS),
     "trend_weights": list(blend.TREND_WEIGHTS.values()),
+    "best_max": BEST_MAX,
     "fill_scan_max": FILL_SCAN_MAX,
 }
+
+
+def _with_constants(statement: str) -> sql.SQL:
+    """The statement with the constants written into it: they cost nothing to send, and the planner knows them."""
+    for name, value in _CONSTANTS.items():
+        statement = statement.replace(f"%({name})s", sql.Literal(value).as_string(None))
+    return sql.SQL(statement)
+
+
+_STATEMENT = _with_constants(_STATEMENTS["candidates"].as_string(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +153,14 @@ class Reading:
 async def read_candidates(connection: AsyncConnection, ask: Ask) -> Reading:
     """Read the candidates of one user in one statement."""
     async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(_STATEMENTS["candidates"], _CONSTANTS | _parameters(ask), prepare=True)
+        await cursor.execute(_STATEMENT, _parameters(ask), prepare=True)
         return _reading(await cursor.fetchall(), ask)
 
 
 def read_now(connection: Connection, ask: Ask) -> Reading:
     """The same statement for who reads one user after the other."""
     with connection.cursor(row_factory=dict_row) as cursor:
-        cursor.execute(_STATEMENTS["candidates"], _CONSTANTS | _parameters(ask), prepare=True)
+        cursor.execute(_STATEMENT, _parameters(ask), prepare=True)
         return _reading(cursor.fetchall(), ask)
 
 
@@ -190,11 +206,13 @@ def _found(row: Mapping[str, Any], ask: Ask) -> Found:
 
 
 def _evidence(part: Sequence[Any], row: Mapping[str, Any], ask: Ask) -> Evidence:
-    kind, item_id, title, event_type, count, last_us, contribution = part
+    kind, item_id, title, event_type, count, last_us, contribution, probability = part
     code, horizon = _CODES[kind]
     category = None
     if horizon == "7d" and ask.categories:
         code = "popular_in_category"
         category = next(name for name in ask.categories if name in row["categories"])
     last_at = None if last_us is None else from_us(last_us)
-    return Evidence(code, float(contribution), item_id, title, event_type, count or 0, last_at, horizon, category)
+    return Evidence(
+        code, float(contribution), item_id, title, event_type, count or 0, last_at, horizon, category, probability
+    )

@@ -82,6 +82,7 @@ def evidence_document(part: Evidence, score: float) -> dict[str, Any]:
         "last_at": part.last_at,
         "horizon": part.horizon,
         "category": part.category,
+        "probability": part.probability,
         "contribution": part.contribution,
         "share": part.contribution / score if score else None,
     }

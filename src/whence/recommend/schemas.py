@@ -103,6 +103,10 @@ class EvidenceModel(BaseModel):
     last_at: datetime | None
     horizon: Horizon | None = Field(description="for a trend: the half-life of what counts")
     category: str | None
+    probability: float | None = Field(
+        description="for a pair (`co_viewed`, `co_bought`): p(this item given the user's item), its share of all the "
+        "pairs counted for the user's item; not a share of people"
+    )
     contribution: float = Field(description="in score units")
     share: float | None = Field(description="contribution / score; null if the score is 0")
 
@@ -186,7 +190,7 @@ class TrendList(ItemList):
 
 
 class SimilarList(ItemList):
-    """Items that were touched together with one."""
+    """Items that were touched together with one; `score` is p(item given that one)."""
 
     item_id: str
 

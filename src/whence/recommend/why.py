@@ -5,6 +5,7 @@ The score is computed here a second time, by the plain reference, from the rows 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -87,11 +88,21 @@ async def read_state(connection: AsyncConnection, subjects: Sequence[str], more_
     sources = [recent.item_id for recent in recents]
     values["item_ids"] = [*sources, *more_items]
     signals = [Signal(**row) for row in await _rows(connection, "signals", values)]
+    neighbours, bought = await _neighbours(connection, sources)
+    refined, trends = await _refined(connection, sources), await _trends(connection)
+    return State(recents, signals, neighbours, refined, trends, bought)
+
+
+async def _neighbours(
+    connection: AsyncConnection, sources: Sequence[int]
+) -> tuple[dict[int, dict[int, float]], dict[int, set[int]]]:
+    """The neighbour lists of these items, and which of their pairs are of purchases alone."""
+    rows = await _rows(connection, "neighbours", {"item_ids": list(sources)})
     neighbours = {
-        row["source_id"]: dict(zip(row["destination_ids"], row["probabilities"], strict=True))
-        for row in await _rows(connection, "neighbours", {"item_ids": sources})
+        row["source_id"]: dict(zip(row["destination_ids"], row["probabilities"], strict=True)) for row in rows
     }
-    return State(recents, signals, neighbours, await _refined(connection, sources), await _trends(connection))
+    bought = {row["source_id"]: set(compress(row["destination_ids"], row["bought"])) for row in rows}
+    return neighbours, bought
 
 
 async def _refined(connection: AsyncConnection, sources: Sequence[int]) -> dict[int, Refined] | None:
@@ -155,7 +166,15 @@ def _candidate(state: State, weights: Mapping[str, float], ask: Ask, listing: Li
 def _evidence(part: blend.Part, names: Mapping[int, tuple[str, str | None]]) -> Evidence:
     source_id, title = names.get(part.source_id or 0, (None, None))
     return Evidence(
-        part.code, part.contribution, source_id, title, part.event_type, part.count, part.last_at, part.horizon
+        part.code,
+        part.contribution,
+        source_id,
+        title,
+        part.event_type,
+        part.count,
+        part.last_at,
+        part.horizon,
+        probability=part.probability,
     )
 
 

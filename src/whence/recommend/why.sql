@@ -15,7 +15,7 @@ WHERE user_id = ANY (ARRAY(SELECT id FROM user_ref WHERE external_id = ANY (:sub
 
 -- name: neighbours
 -- The neighbour lists of these items.
-SELECT source_id, destination_ids, probabilities FROM item_neighbours WHERE source_id = ANY (:item_ids);
+SELECT source_id, destination_ids, probabilities, bought FROM item_neighbours WHERE source_id = ANY (:item_ids);
 
 -- name: refined
 -- The refined neighbour weights of these items.

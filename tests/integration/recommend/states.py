@@ -3,6 +3,7 @@
 import random
 import struct
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -36,6 +37,7 @@ class Shop:
     users: Mapping[str, State]
     items: int
     neighbours: Mapping[int, Mapping[int, float]] = field(default_factory=dict)
+    bought: Mapping[int, AbstractSet[int]] = field(default_factory=dict)
     refined: Mapping[int, Refined] | None = None
     trends: Mapping[Horizon, Mapping[int, float]] = field(default_factory=dict)
     catalogue: Mapping[int, Entry] = field(default_factory=dict)
@@ -62,6 +64,7 @@ def random_shop(seed: int) -> Shop:
         users={name: _random_user(rng, ids) for name in ("u", "s")},
         items=items,
         neighbours=neighbours,
+        bought={source: {i for i in row if rng.random() < 0.3} for source, row in neighbours.items()},
         refined={i: _refined(row) for i, row in weights.items()} or None,
         trends=trends if rng.random() < 0.8 else {},
         catalogue={i: _random_entry(rng) for i in _some(rng, ids, 0.8)},
@@ -127,7 +130,10 @@ def _write_shared(connection: psycopg.Connection, shop: Shop) -> None:
     cursor = connection.cursor()
     cursor.executemany(
         "INSERT INTO item_neighbours VALUES (%s, %s, %s, %s)",
-        [(source, list(row), list(row.values()), [False] * len(row)) for source, row in shop.neighbours.items()],
+        [
+            (source, list(row), list(row.values()), [item in shop.bought.get(source, ()) for item in row])
+            for source, row in shop.neighbours.items()
+        ],
     )
     cursor.executemany(
         "INSERT INTO item_refined VALUES (%s, %s, %s, %s)",

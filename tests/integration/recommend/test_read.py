@@ -97,6 +97,7 @@ def state_of(shop: Shop, ask: Ask) -> State:
         recents=unite([recent for user in known for recent in user.recents[:50]]),
         signals=[signal for user in known for signal in user.signals],
         neighbours=shop.neighbours,
+        bought=shop.bought,
         refined=shop.refined,
         trends=shop.trends,
     )
@@ -133,7 +134,15 @@ def check_parts(found: Found, wanted: Candidate) -> None:
     assert sum(part.contribution for part in found.evidence) == pytest.approx(found.score, abs=TOLERANCE)
     ours = {part_key(e): e.contribution for e in found.evidence}
     theirs = {
-        (p.code, p.source_id and f"i{p.source_id}", p.event_type, p.count, p.last_at, p.horizon): p.contribution
+        (
+            p.code,
+            p.source_id and f"i{p.source_id}",
+            p.event_type,
+            p.count,
+            p.last_at,
+            p.horizon,
+            p.probability,
+        ): p.contribution
         for p in wanted.parts
     }
     assert ours.keys() == theirs.keys()
@@ -142,4 +151,4 @@ def check_parts(found: Found, wanted: Candidate) -> None:
 
 def part_key(part: Evidence) -> tuple[object, ...]:
     code = "trending" if part.code == "popular_in_category" else part.code
-    return code, part.item_id, part.event_type, part.count, part.last_at, part.horizon
+    return code, part.item_id, part.event_type, part.count, part.last_at, part.horizon, part.probability

@@ -10,6 +10,7 @@ from conftest import Installation
 from integration.recommend.live import Recommend, running
 from integration.recommend.states import NOW, Entry, Shop, signal, write_shop
 from whence.domain.state import Recent, Signal, State
+from whence.recommend.read import BEST_MAX
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -58,6 +59,30 @@ def test_a_known_user_gets_a_personal_list_with_reasons(database: psycopg.Connec
     assert (strongest["code"], strongest["event_type"], strongest["count"]) == ("own_signal", "purchase", 6)
     assert strongest["last_at"] == "2026-11-24T12:00:00Z"
     assert strongest["share"] == pytest.approx(strongest["contribution"] / first["score"])
+
+
+def test_pairs_are_named_with_their_probability(database: psycopg.Connection, recommend: Recommend) -> None:
+    pairs = {3: {4: 0.5, 5: 0.25}}
+    write_shop(database, Shop({"u": BUYER}, 6, neighbours=pairs, bought={3: {4}}))
+    items = {item["item_id"]: item for item in recommend.ask("u", "exclude=seen&explain=full")["items"]}
+    ((bought,), (viewed,)) = items["i4"]["evidence"], items["i5"]["evidence"]
+    assert (bought["code"], bought["item_id"], bought["probability"]) == ("co_bought", "i3", 0.5)
+    assert (viewed["code"], viewed["item_id"], viewed["probability"]) == ("co_viewed", "i3", 0.25)
+    deed = "which you bought 6 times, last on 24 November."
+    assert items["i4"]["explanation"] == f"Recommended because it was bought together with “i3”, {deed}"
+    assert items["i5"]["explanation"] == f"Recommended because it was seen together with “i3”, {deed}"
+
+
+def test_a_list_is_full_although_hundreds_of_better_items_may_not_be_shown(
+    database: psycopg.Connection, recommend: Recommend
+) -> None:
+    hidden = BEST_MAX + 20
+    trend = {item: 1.0 / item for item in range(1, hidden + 31)}
+    catalogue = {item: Entry(available=False) for item in range(1, hidden + 1)}
+    write_shop(database, Shop({}, hidden + 40, trends={"6h": trend}, catalogue=catalogue))
+    items = recommend.ask("nobody", "limit=32&explain=full")["items"]
+    assert [item["item_id"] for item in items[:30]] == [f"i{n}" for n in range(hidden + 1, hidden + 31)]
+    assert [item["evidence"][0]["code"] for item in items] == ["trending"] * 30 + ["known_item"] * 2
 
 
 def test_the_answer_has_the_documented_shape(database: psycopg.Connection, recommend: Recommend) -> None:

@@ -13,6 +13,7 @@ STATE = State(
     neighbours={1: {2: 0.25, 3: 0.5}},
     refined={2: Refined({3: -0.125}, -0.125)},
     trends={"6h": {3: 0.1}, "7d": {1: 0.3}},
+    bought={1: {3}},
 )
 
 

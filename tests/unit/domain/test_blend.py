@@ -72,6 +72,14 @@ def test_neighbours_get_both_memories_of_their_source() -> None:
     assert found == pytest.approx({2: coefficient * 0.5, 3: coefficient * 0.25})
 
 
+def test_a_pair_of_purchases_alone_is_named_so_and_counts_the_same() -> None:
+    state = State([recent(1)], [once(1)], neighbours={1: {2: 0.5, 3: 0.5}}, bought={1: {3}, 4: {2}})
+    (two,), (three,) = [candidate.parts for candidate in blend(state, WEIGHTS, NOW, repeats=False)]
+    assert (two.code, two.probability) == ("co_viewed", 0.5)
+    assert (three.code, three.probability) == ("co_bought", 0.5)
+    assert two.contribution == three.contribution
+
+
 def test_beside_refined_weights_the_long_memory_weighs_less_in_pairs_but_not_in_own_items() -> None:
     state = State([recent(1)], [once(1)], neighbours={1: {2: 1.0}}, refined={9: Refined({8: 1.0}, 1.0)})
     found = scores(blend(state, WEIGHTS, NOW))

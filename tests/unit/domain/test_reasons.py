@@ -51,6 +51,15 @@ def through(code: EvidenceCode, event_type: str = "view", count: int = 1, title:
             "on 3 October.",
         ),
         (
+            through("co_bought", "purchase", 3),
+            "Recommended because it was bought together with “Trail shoe”, which you bought 3 times, "
+            "last on 3 October.",
+        ),
+        (
+            through("co_bought"),
+            "Recommended because it was bought together with “Trail shoe”, which you viewed on 3 October.",
+        ),
+        (
             through("refined", "wish", 4),
             "Recommended because it is linked to “Trail shoe”, on which you have 4 “wish” events, last on 3 October.",
         ),

@@ -1,0 +1,61 @@
+"""The read behind a cache miss on a large shop, for users whose lists are all full."""
+
+import asyncio
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.report import Figures, percentile
+from bench.retrieval_state import READERS, SIGNALS, fill
+from whence.embedded.postgres import EmbeddedPostgres
+from whence.kit.database import connect
+from whence.kit.migrate import migrate
+from whence.recommend.database import Database
+from whence.recommend.read import CANDIDATES_MAX, Ask, read_candidates
+
+NAMESPACE = "bench"
+WEIGHTS = {"view": 1.0, "click": 2.0, "cart": 3.0, "purchase": 5.0, "dismiss": 0.0}
+READS = 3_000
+"""30 reads lie above the 99th percentile."""
+
+UNTIMED_READS = 200
+"""Reads before the clock runs: each reader once, so that lists are in memory, as in a shop with visitors."""
+
+
+def measure() -> Figures:
+    """Fill a PostgreSQL of its own, then read the lists of users with 200 items one after the other."""
+    now = datetime.now(UTC)
+    with tempfile.TemporaryDirectory(prefix="whence-bench-") as folder:
+        server = EmbeddedPostgres(Path(folder) / "postgres")
+        try:
+            url = server.start()
+            migrate(url, NAMESPACE, ["scores"])
+            with connect(url, NAMESPACE, "bench") as connection:
+                fill(connection, now)
+            read_ms = asyncio.run(_read_ms(url, now))
+        finally:
+            server.remove()
+    figures = {"miss_p50_ms": percentile(read_ms, 0.50), "miss_p99_ms": percentile(read_ms, 0.99)}
+    notes = [
+        f"{READS} reads of {CANDIDATES_MAX} candidates with their 3 strongest parts, {READERS} readers in turn,"
+        f" {SIGNALS:,} signal rows; each reader has 200 items, 50 sources with 50 neighbours and 50 refined weights",
+    ]
+    return Figures(figures, notes=notes)
+
+
+async def _read_ms(url: str, now: datetime) -> list[float]:
+    database = Database(url, NAMESPACE)
+    await database.open()
+    try:
+        async with database.connection() as connection:
+            found = []
+            for number in range(UNTIMED_READS + READS):
+                ask = Ask([f"user-{1 + number % READERS}"], [0], WEIGHTS, now)
+                start = time.perf_counter()
+                reading = await read_candidates(connection, ask)
+                found.append((time.perf_counter() - start) * 1_000)
+                assert len(reading.found) == CANDIDATES_MAX
+            return found[UNTIMED_READS:]
+    finally:
+        await database.close()
