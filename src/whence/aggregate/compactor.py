@@ -6,7 +6,6 @@ trend lists, and removes what has served its time.
 """
 
 import math
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
@@ -22,7 +21,7 @@ from whence.aggregate.trend import LEVELS, Level, bucket_deltas
 from whence.aggregate.write import unpacked_longs
 from whence.domain.errors import WhenceError
 from whence.domain.events import DEDUPE_WINDOW_HOURS
-from whence.kit.clock import Clock
+from whence.kit.clock import SYSTEM_TIMES, Clock, Times
 from whence.kit.database import database_errors
 from whence.kit.failpoints import failpoint
 from whence.kit.pgarrays import BigintArray, IntArray, SmallintArray, TimestampArray, load_bigint_arrays, register
@@ -73,10 +72,17 @@ _SQL = load_statements(__file__)
 class Compactor:
     """Turns every few seconds, in a thread of its own with a connection of its own."""
 
-    def __init__(self, connect: Callable[[], psycopg.Connection], metrics: AggregateMetrics, clock: Clock) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], psycopg.Connection],
+        metrics: AggregateMetrics,
+        clock: Clock,
+        times: Times = SYSTEM_TIMES,
+    ) -> None:
         self._connect = connect
         self._metrics = metrics
         self._clock = clock
+        self._times = times
         self._logger = structlog.get_logger("compactor")
         self._connection: psycopg.Connection | None = None
         self._leads = False
@@ -114,7 +120,7 @@ class Compactor:
         Raises:
             DependencyUnavailable: PostgreSQL does not serve us; nothing was half done.
         """
-        as_of, now = self._clock.now(), time.monotonic()
+        as_of, now = self._clock.now(), self._times.monotonic()
         with database_errors():
             connection = self._ready_connection()
             more = False
@@ -174,10 +180,10 @@ class Compactor:
         many = self._unranked_events > RANK_SHARE * self._ranked_events
         some = self._unranked_events > 0 and since >= RANK_SECONDS
         if (many or some or since >= RANK_IDLE_SECONDS) and since >= RANK_REST * self._ranking_seconds:
-            start = time.monotonic()
+            start = self._times.monotonic()
             with self._metrics.stage("rank"):
                 self.rank(connection, as_of)
-            self._ranked_at, self._ranking_seconds = now, time.monotonic() - start
+            self._ranked_at, self._ranking_seconds = now, self._times.monotonic() - start
 
     def rank(self, connection: psycopg.Connection, as_of: datetime) -> None:
         """Make the trend lists anew: a pure function of the buckets and *as_of*."""

@@ -25,7 +25,7 @@ from whence.aggregate.takeover import OwnedPartition, take_over
 from whence.aggregate.write import Writer
 from whence.domain.errors import BrokenInvariant, DependencyUnavailable, LogDamaged, LostOwnership
 from whence.eventlog.port import Consumer, Record
-from whence.kit.clock import now_us
+from whence.kit.clock import SYSTEM_TIMES, Times
 
 POLL_RECORDS_MAX = 20_000
 """Records of one turn over all partitions: a backlog spread over many of them still makes large batches."""
@@ -72,6 +72,7 @@ class Aggregator:
         rules: Rules,
         metrics: AggregateMetrics,
         wait: Callable[[float], object] = time.sleep,
+        times: Times = SYSTEM_TIMES,
     ) -> None:
         """Wire the loop.
 
@@ -82,6 +83,7 @@ class Aggregator:
             rules: What events are checked against.
             metrics: Where it reports.
             wait: Sleeps while backing off; one that ends early on a signal to stop is best.
+            times: Where it gets the time from.
         """
         self._log = log
         self._ownership = ownership
@@ -89,16 +91,17 @@ class Aggregator:
         self._rules = rules
         self._metrics = metrics
         self._wait = wait
+        self._times = times
         self._logger = structlog.get_logger("aggregate")
         self._writer: Writer | None = None
         self._partitions: dict[int, OwnedPartition] = {}
         self._leased: frozenset[int] = frozenset()
         self._halted: dict[int, str] = {}
-        self._lag = LagWatch(log, metrics)
+        self._lag = LagWatch(log, metrics, times)
         self._renew_at = 0.0
         self._failures = 0
         self._too_many_ids = False
-        self.turned_at = time.monotonic()
+        self.turned_at = self._times.monotonic()
 
     @property
     def halted(self) -> dict[int, str]:
@@ -113,7 +116,7 @@ class Aggregator:
     def steps(self) -> Iterator[str]:
         """Turn for ever. Yields the name of the step that comes next; stopping between two of them loses nothing."""
         while True:
-            self.turned_at = time.monotonic()
+            self.turned_at = self._times.monotonic()
             try:
                 yield from self._turn()
                 self._failures = 0
@@ -150,13 +153,13 @@ class Aggregator:
 
     def _renew(self) -> None:
         """Follow the leases: at intervals, since each look is a transaction."""
-        if time.monotonic() < self._renew_at:
+        if self._times.monotonic() < self._renew_at:
             return
         leased = self._ownership.renew()
         if surplus := self._ownership.surplus:
             self._ownership.release(surplus)
             leased -= surplus
-        self._renew_at = time.monotonic() + RENEW_SECONDS
+        self._renew_at = self._times.monotonic() + RENEW_SECONDS
         if lost := self._partitions.keys() - leased:
             self._drop(lost)
         self._leased = leased
@@ -232,7 +235,7 @@ class Aggregator:
 
     def _report(self, batch: Batch) -> None:
         ids = sum(len(owned.memory) for owned in self._partitions.values())
-        self._metrics.committed(batch, now_us(), ids)
+        self._metrics.committed(batch, self._times.now_us(), ids)
         if ids > IDS_MAX and not self._too_many_ids:
             self._logger.warning(
                 "more ids to recognise repeats by than planned; run another aggregate process", ids=ids, planned=IDS_MAX

@@ -1,12 +1,11 @@
 """How far behind the log we are, in records and in seconds; looked up at intervals."""
 
-import time
 from collections.abc import Sequence
 
 from whence.aggregate.metrics import AggregateMetrics
 from whence.aggregate.takeover import OwnedPartition
 from whence.eventlog.port import Consumer
-from whence.kit.clock import now_us
+from whence.kit.clock import SYSTEM_TIMES, Times
 
 LOOK_SECONDS = 5.0
 """Between two looks: one query for each partition; scrapers come every 10 to 60 s."""
@@ -15,9 +14,10 @@ LOOK_SECONDS = 5.0
 class LagWatch:
     """Measures the lag of owned partitions."""
 
-    def __init__(self, log: Consumer, metrics: AggregateMetrics) -> None:
+    def __init__(self, log: Consumer, metrics: AggregateMetrics, times: Times = SYSTEM_TIMES) -> None:
         self._log = log
         self._metrics = metrics
+        self._times = times
         self._look_at = 0.0
         self._caught_up_us: dict[int, int] = {}
 
@@ -29,11 +29,11 @@ class LagWatch:
             caught_up: Whether the last poll found nothing, so that none of them waits for anything.
         """
         if caught_up:
-            now = now_us()
+            now = self._times.now_us()
             self._caught_up_us.update({owned.position.partition: now for owned in partitions})
-        if time.monotonic() < self._look_at:
+        if self._times.monotonic() < self._look_at:
             return
-        self._look_at = time.monotonic() + LOOK_SECONDS
+        self._look_at = self._times.monotonic() + LOOK_SECONDS
         for owned in partitions:
             self._measure(owned)
 
@@ -47,7 +47,7 @@ class LagWatch:
         partition = owned.position.partition
         behind = self._log.watermarks(partition).high - owned.position.next_offset
         if behind <= 0:
-            self._caught_up_us[partition] = now_us()
+            self._caught_up_us[partition] = self._times.now_us()
         since_us = max(owned.position.last_appended_us, self._caught_up_us.get(partition, 0))
-        seconds = (now_us() - since_us) / 1e6 if behind > 0 and since_us else 0.0
+        seconds = (self._times.now_us() - since_us) / 1e6 if behind > 0 and since_us else 0.0
         self._metrics.lag(partition, max(behind, 0), max(seconds, 0.0))

@@ -98,13 +98,14 @@ def take_over(connection: psycopg.Connection, log: Consumer, partition: int) -> 
         DependencyUnavailable: PostgreSQL or the log does not answer.
         LogDamaged: The log cannot give what comes next, or is another log than the one that was aggregated.
     """
-    watermarks = log.watermarks(partition)
+    low = log.watermarks(partition).low
     with database_errors():
-        row = _fence(connection, {"partition": partition, "log_id": log.log_id, "low": watermarks.low})
+        row = _fence(connection, {"partition": partition, "log_id": log.log_id, "low": low})
         if row is None:
             return None
         epoch, next_offset, log_id, last_appended_at = row
-        _check_log(partition, next_offset, log_id, log.log_id, watermarks)
+        # Looked up after the position: until the fence the former owner may have applied records that are newer still.
+        _check_log(partition, next_offset, log_id, log.log_id, log.watermarks(partition))
         last_appended_us = 0 if last_appended_at is None else to_us(last_appended_at)
         window = _load_window(connection, partition, last_appended_us // HOUR_US)
     position = Position(partition, next_offset, last_appended_us)

@@ -39,7 +39,8 @@ class Writer:
 
     def __init__(self, connection: psycopg.Connection, log_id: str) -> None:
         register(connection)
-        connection.execute(_SQL["limits"], {"idle_in_transaction": f"{FROZEN_TRANSACTION_SECONDS}s"})
+        with database_errors():
+            connection.execute(_SQL["limits"], {"idle_in_transaction": f"{FROZEN_TRANSACTION_SECONDS}s"})
         self.connection = connection
         self._log_id = log_id
         self._ids = IdMap(connection)

@@ -1,6 +1,8 @@
 """Time at the edges; the domain takes it as an argument."""
 
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -23,6 +25,23 @@ class SystemClock:
 def now_us() -> int:
     """Microseconds since the epoch."""
     return time.time_ns() // 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Where a loop gets its times from, so that a simulation can give it its own.
+
+    Attributes:
+        monotonic: Seconds that never run backwards, for intervals.
+        now_us: Microseconds since the epoch.
+    """
+
+    monotonic: Callable[[], float] = time.monotonic
+    now_us: Callable[[], int] = now_us
+
+
+SYSTEM_TIMES = Times()
+"""The machine's."""
 
 
 def to_us(moment: datetime) -> int:
