@@ -31,7 +31,18 @@ TURN_SECONDS = 2.0
 """Between two turns: lists may be a minute late, and folding many segments at once is cheaper."""
 
 SEGMENTS_MAX = 500
-"""Segments of each partition in one fold: bounds the memory and the length of a transaction."""
+"""Segments of each partition in one fold: bounds the length of a transaction."""
+
+FOLD_BYTES_MAX = 8 * 1024 * 1024
+"""Bytes of pairs in one fold, about 90,000 first touches: unpacked and sorted they take some 200 MB of memory."""
+
+FOLD_REST = 4
+"""A fold is followed by this many times its own duration without one. It loads all counts of every item touched, so
+that fewer, larger folds are cheaper: a dense catalogue spends a fifth of a core."""
+
+LISTS_BEHIND_SECONDS = 45.0
+"""What the rests keep to: an event that just missed a fold is in the lists after that fold, the rest, and the next one.
+The promise is a minute; the next fold may take longer."""
 
 LIST_ITEMS_MAX = 500
 """Items of a trend list: longer ones changed no measured list."""
@@ -89,13 +100,14 @@ class Compactor:
         self._unranked_events = 0
         self._ranked_events = 0
         self._ranked_at, self._ranking_seconds = -math.inf, 0.0
+        self._rest_until = -math.inf
         self._clean_at = self._books_at = 0.0
 
     def run(self, stopping: Event) -> None:
         """Turn until *stopping* is set; failures are logged and tried again for ever."""
         while not stopping.is_set():
             try:
-                more = self.turn()
+                more = self.turn(resting=time.monotonic() < self._rest_until)
             except WhenceError as error:
                 self._logger.warning("trying again", reason=str(error))
                 self.close()
@@ -111,8 +123,8 @@ class Compactor:
             with suppress(psycopg.Error):
                 connection.close()
 
-    def turn(self) -> bool:
-        """Everything that is due now.
+    def turn(self, *, resting: bool = False) -> bool:
+        """Everything that is due now; no fold while *resting* from the last one.
 
         Returns:
             Whether there is more to fold at once.
@@ -125,8 +137,7 @@ class Compactor:
             connection = self._ready_connection()
             more = False
             if self._leads or self._lead(connection):
-                with self._metrics.stage("fold"):
-                    more = self.fold(connection, as_of)
+                more = False if resting else self._timed_fold(connection, as_of)
                 self._rank_if_due(connection, as_of, now)
                 if now >= self._clean_at:
                     self._clean_at = now + CLEAN_SECONDS
@@ -143,15 +154,24 @@ class Compactor:
             self._logger.info("compacting")
         return self._leads
 
+    def _timed_fold(self, connection: psycopg.Connection, as_of: datetime) -> bool:
+        start = time.monotonic()
+        with self._metrics.stage("fold"):
+            more = self.fold(connection, as_of)
+        end = time.monotonic()
+        self._rest_until = end if more else end + rest_after(end - start)
+        return more
+
     def fold(self, connection: psycopg.Connection, as_of: datetime) -> bool:
         """Fold the oldest new segments, exactly once; whether there are more."""
         with connection.transaction():
-            segments = connection.execute(_SQL["unfolded"], {"segments_max": SEGMENTS_MAX}, binary=True).fetchall()
+            limits = {"segments_max": SEGMENTS_MAX, "bytes_max": FOLD_BYTES_MAX}
+            segments = connection.execute(_SQL["unfolded"], limits, binary=True).fetchall()
             if not segments:
                 return False
-            trend = unpacked_longs(b"".join(packed for _, _, packed, _ in segments))
+            trend = unpacked_longs(b"".join(packed for _, _, packed, *_ in segments))
             self._add_buckets(connection, trend, as_of)
-            fold_pairs(connection, unpacked_longs(b"".join(pairs for *_, pairs in segments)), as_of)
+            fold_pairs(connection, unpacked_longs(b"".join(pairs for _, _, _, pairs, _ in segments)), as_of)
             ends = {partition: end_offset for partition, end_offset, *_ in segments}
             parameters = {"partitions": IntArray(list(ends)), "next_offsets": BigintArray(list(ends.values()))}
             connection.execute(_SQL["move_positions"], parameters)
@@ -160,7 +180,8 @@ class Compactor:
         self._unranked_events += int(trend[2::3].sum())
         self._metrics.folded(len(segments))
         per_partition = np.unique([partition for partition, *_ in segments], return_counts=True)[1]
-        return bool(per_partition.max() == SEGMENTS_MAX)
+        found = segments[0][-1]
+        return bool(per_partition.max() == SEGMENTS_MAX or found > len(segments))
 
     def _add_buckets(self, connection: psycopg.Connection, trend: np.ndarray, as_of: datetime) -> None:
         deltas = bucket_deltas(trend, as_of)
@@ -220,6 +241,11 @@ class Compactor:
             self._connection.execute(_SQL["limits"], {"idle": f"{FROZEN_SECONDS}s"})
             load_bigint_arrays(self._connection)
         return self._connection
+
+
+def rest_after(fold_seconds: float) -> float:
+    """Seconds without a fold after one that took so long and left nothing over."""
+    return min(FOLD_REST * fold_seconds, max(LISTS_BEHIND_SECONDS - 2 * fold_seconds, 0.0))
 
 
 def _rank_parameters(level: Level, as_of: datetime) -> dict[str, object]:

@@ -7,19 +7,27 @@ SELECT set_config('idle_session_timeout', :idle, false), set_config('idle_in_tra
 SELECT pg_try_advisory_lock(hashtextextended('whence compactor ' || current_schema(), 0))
 
 -- name: unfolded
--- The oldest segments that are not folded yet, a bounded number of each partition. A partition's segments are committed
--- in order, so what is visible has no gap.
-SELECT held.partition, segment.end_offset, segment.trend, segment.pairs
-FROM partition_position AS held
-LEFT JOIN compactor_position AS folded USING (partition)
-CROSS JOIN LATERAL (
-    SELECT first_offset, end_offset, trend, pairs FROM batch_segment
-    WHERE batch_segment.partition = held.partition
-      AND first_offset >= coalesce(folded.next_offset, held.base_offset)
-    ORDER BY first_offset
-    LIMIT :segments_max
-) AS segment
-ORDER BY held.partition, segment.first_offset
+-- The oldest segments that are not folded yet, a bounded number of each partition and of bytes of pairs, and how many
+-- there are without the latter bound. Partitions take turns, so that none waits for another's backlog. A partition's
+-- segments are committed in order, so what is visible has no gap.
+SELECT partition, end_offset, trend, pairs, found
+FROM (
+    SELECT
+        held.partition, segment.*, count(*) OVER () AS found,
+        sum(length(pairs)) OVER (ORDER BY place, held.partition ROWS UNBOUNDED PRECEDING) - length(pairs) AS bytes_before
+    FROM partition_position AS held
+    LEFT JOIN compactor_position AS folded USING (partition)
+    CROSS JOIN LATERAL (
+        SELECT row_number() OVER (ORDER BY first_offset) AS place, first_offset, end_offset, trend, pairs
+        FROM batch_segment
+        WHERE batch_segment.partition = held.partition
+          AND first_offset >= coalesce(folded.next_offset, held.base_offset)
+        ORDER BY first_offset
+        LIMIT :segments_max
+    ) AS segment
+) AS oldest
+WHERE bytes_before < :bytes_max
+ORDER BY partition, first_offset
 
 -- name: add_buckets!
 INSERT INTO trend_bucket AS held (level, start_at, item_id, count)

@@ -78,6 +78,31 @@ def test_the_trend_as_worked_out_by_hand(shop: Shop, aggregator: Running, compac
     }
 
 
+def test_a_fold_takes_a_bounded_part_of_a_backlog_and_none_twice(
+    shop: Shop, aggregator: Running, compactor: Compactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("whence.aggregate.compactor.FOLD_BYTES_MAX", 1)
+    for turn in range(3):
+        shop.append(*(event(f"u{n}", f"i{turn}", f"{turn} {n}", occurred_at="2024-03-04T11:58:00Z") for n in range(40)))
+        aggregator.drain(shop)
+    folds = 1
+    while compactor.turn():
+        folds += 1
+    assert folds > 3
+    counted = shop.rows("SELECT external_id, count FROM trend_bucket JOIN item_ref ON id = item_id WHERE level = 0")
+    assert sorted(counted) == [("i0", 40), ("i1", 40), ("i2", 40)]
+    assert shop.rows("SELECT sum(p) FROM pair_count, unnest(units) AS p") == [(2 * 40 * (2520 + 2520 + 1260),)]
+
+
+def test_nothing_is_folded_while_resting(shop: Shop, aggregator: Running, compactor: Compactor) -> None:
+    shop.append(event("u", "a", "1", occurred_at="2024-03-04T11:58:00Z"))
+    aggregator.drain(shop)
+    assert not compactor.turn(resting=True)
+    assert buckets(shop) == []
+    compactor.turn()
+    assert len(buckets(shop)) == 3
+
+
 def test_segments_are_folded_once_whatever_fails_in_between(
     shop: Shop, aggregator: Running, compactor: Compactor, installation: Installation, clock: FixedClock
 ) -> None:
