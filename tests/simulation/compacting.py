@@ -1,6 +1,7 @@
 """What each statement of the compactor does. Trend and neighbour lists, which follow from counts, are left out."""
 
 from collections import defaultdict
+from itertools import accumulate, zip_longest
 
 import numpy as np
 
@@ -20,13 +21,17 @@ def lead(database: Database, session: Session, _given: Parameters) -> Rows:
 
 
 def unfolded(database: Database, _session: Session, given: Parameters) -> Rows:
-    """The oldest segments that are not folded."""
+    """The oldest segments that are not folded, partitions in turn, up to the bound of bytes."""
     tables = database.tables
     by_partition: defaultdict[int, list[tuple[int, int, bytes, bytes]]] = defaultdict(list)
     for (partition, first), segment in sorted(tables.segments.items()):
         if first >= tables.folded.get(partition, tables.positions[partition].base_offset):
             by_partition[partition].append((partition, segment.end_offset, segment.trend, segment.pairs))
-    return [row for rows in by_partition.values() for row in rows[: given["segments_max"]]]
+    bounded = [rows[: given["segments_max"]] for rows in by_partition.values()]
+    in_turn = [row for rows in zip_longest(*bounded) for row in rows if row is not None]
+    before = [0, *accumulate(len(pairs) for *_, pairs in in_turn)]
+    taken = [row for row, bytes_before in zip(in_turn, before, strict=False) if bytes_before < given["bytes_max"]]
+    return [(*row, len(in_turn)) for row in sorted(taken)]
 
 
 def add_buckets(database: Database, session: Session, given: Parameters) -> Rows:

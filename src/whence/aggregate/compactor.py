@@ -107,7 +107,7 @@ class Compactor:
         """Turn until *stopping* is set; failures are logged and tried again for ever."""
         while not stopping.is_set():
             try:
-                more = self.turn(resting=time.monotonic() < self._rest_until)
+                more = self.turn(resting=self._times.monotonic() < self._rest_until)
             except WhenceError as error:
                 self._logger.warning("trying again", reason=str(error))
                 self.close()
@@ -155,10 +155,10 @@ class Compactor:
         return self._leads
 
     def _timed_fold(self, connection: psycopg.Connection, as_of: datetime) -> bool:
-        start = time.monotonic()
+        start = self._times.monotonic()
         with self._metrics.stage("fold"):
             more = self.fold(connection, as_of)
-        end = time.monotonic()
+        end = self._times.monotonic()
         self._rest_until = end if more else end + rest_after(end - start)
         return more
 
