@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 PY := .venv/bin/python
 
-.PHONY: help setup setup-dev demo test check bench fuzz kafka kafka-stop lock docs system-deps reset
+.PHONY: help setup setup-dev demo test check bench fuzz simulate kafka kafka-stop lock docs system-deps reset
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -32,6 +32,9 @@ bench: setup-dev ## benchmarks; WHAT=embedded runs one
 
 fuzz: setup-dev ## the property tests with many more examples
 	@WHENCE_FUZZ=1 $(PY) -m pytest -q tests/unit -m "not needs_data" $(ARGS)
+
+simulate: setup-dev ## simulated lives of consumers and compactors; SEEDS=20000 FIRST=0 choose which
+	@WHENCE_SIMULATION_SEEDS=$(or $(SEEDS),20000) WHENCE_SIMULATION_FIRST=$(or $(FIRST),0) $(PY) -m pytest -q tests/chaos/test_simulation.py -k whatever_fails
 
 docs: setup-dev ## write the pages that are made from the code
 	@$(PY) scripts/document_settings.py

@@ -1,7 +1,7 @@
 """Thousands of simulated lives of consumer and compactor: whatever fails at whichever I/O, every event counts once.
 
-One seed takes some 25 ms. `WHENCE_SIMULATION_SEEDS=20000` runs more; the name of a failed run carries its seed, and
-`WHENCE_SIMULATION_FIRST=SEED WHENCE_SIMULATION_SEEDS=1` runs that one again, step by step the same.
+One seed takes some 25 ms. `make simulate SEEDS=20000` runs more; the message of a failed run names its seed, and
+`make simulate FIRST=SEED SEEDS=1` runs that one again, step by step the same.
 """
 
 import os
@@ -11,7 +11,9 @@ from functools import partial
 import numpy as np
 import pytest
 
+from simulation import run
 from simulation.database import Database
+from simulation.log import SimulatedConsumer
 from simulation.plants import moved_where_below, two_leaders, unlocked_overwrite
 from simulation.run import COMPACTING, USUAL, Plan, first_failure, silence, simulate
 from simulation.statements import swap_position, take_over
@@ -22,6 +24,7 @@ from whence.aggregate.dedupe import Window
 from whence.aggregate.takeover import OwnedPartition, PartitionMemory
 from whence.aggregate.write import Writer
 from whence.domain.errors import DependencyUnavailable
+from whence.eventlog.port import Watermarks
 
 FIRST = int(os.environ.get("WHENCE_SIMULATION_FIRST", "0"))
 SEEDS = int(os.environ.get("WHENCE_SIMULATION_SEEDS", "2000"))
@@ -131,6 +134,18 @@ def advance_first(self: Aggregator, owned: OwnedPartition, batch: Batch) -> None
         self.close()
 
 
+class StaleConsumer(SimulatedConsumer):
+    """Every second look at the watermarks shows what the look before it saw."""
+
+    seen: Watermarks | None = None
+
+    def watermarks(self, partition: int) -> Watermarks:
+        before, self.seen = self.seen, None
+        if before is None:
+            self.seen = super().watermarks(partition)
+        return before or self.seen or Watermarks(0, 0)
+
+
 LOOP_BUGS: dict[str, Patch] = {
     "the window is not loaded": lambda patch: patch.setattr(takeover, "_load_window", empty_window),
     "the backfill index is not loaded": lambda patch: patch.setattr(
@@ -138,6 +153,9 @@ LOOP_BUGS: dict[str, Patch] = {
     ),
     "applied ids are not remembered": lambda patch: patch.setattr(PartitionMemory, "remember", lambda *_: None),
     "recent items are remembered when ownership changes": lambda patch: patch.setattr(Writer, "forget", lambda _: None),
+    "the log's end is looked up before the position": lambda patch: patch.setattr(
+        run, "SimulatedConsumer", StaleConsumer
+    ),
     "the order of offsets is not checked": lambda patch: patch.setattr(consumer, "_check_order", lambda *_: None),
 }
 

@@ -15,7 +15,7 @@ def _all() -> dict[str, tuple[str, Statement]]:
     takes = ["hold_position", "take_over", "window", "backfill_hashes"]
     reads = ["recents_of", "touched_before"]
     writes = ["swap_position", "add_signals", "put_recents", "add_segment", "add_dead_letters"]
-    folds = ["lead", "unfolded", "add_buckets", "move_positions", "total", "delete_segments", "books"]
+    folds = ["lead", "unfolded", "add_buckets", "move_positions", "total", "delete_segments", "empty_segments", "books"]
     by_module = (
         (idmap, batch, ids),
         (takeover, batch, takes),
@@ -27,7 +27,7 @@ def _all() -> dict[str, tuple[str, Statement]]:
     for module, doers, names in by_module:
         found |= batch.named(module, {name: getattr(doers, name) for name in names})
     found |= batch.named(write, {"limits": batch.nothing})
-    unmodelled = ("limits", "rank", "delete_pairs", "empty_segments", "delete_buckets")
+    unmodelled = ("limits", "rank", "delete_pairs", "delete_buckets")
     found |= batch.named(compactor, dict.fromkeys(unmodelled, batch.nothing))
     return found | batch.named(pair_fold, {"put_neighbours": batch.nothing})
 

@@ -1,6 +1,7 @@
 """What each statement of the compactor does. Trend and neighbour lists, which follow from counts, are left out."""
 
 from collections import defaultdict
+from dataclasses import replace
 from itertools import accumulate, zip_longest
 
 import numpy as np
@@ -94,6 +95,19 @@ def delete_segments(database: Database, session: Session, given: Parameters) -> 
 
     database.write(session, change)
     return [()] * len(gone)
+
+
+def empty_segments(database: Database, session: Session, given: Parameters) -> Rows:
+    """The same for segments with backfill events: those ids are kept for good."""
+    segments = database.tables.segments
+    kept = [key for key in _served(database, given) if segments[key].backfill_hashes and segments[key].user_ids]
+
+    def change() -> None:
+        for key in kept:
+            segments[key] = replace(segments[key], event_hashes=b"", user_ids=b"", trend=b"", pairs=b"")
+
+    database.write(session, change)
+    return [()] * len(kept)
 
 
 def _served(database: Database, given: Parameters) -> list[tuple[int, int]]:

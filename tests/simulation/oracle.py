@@ -13,6 +13,7 @@ from whence.domain.pairs import PAIR_UNITS, Touch, first_touches
 from whence.eventlog.port import Record
 
 WINDOW_HOURS = 24
+RECENT_ITEMS_MAX = 64
 AHEAD_US = 60_000_000
 BUCKET_WIDTHS_S = (300, 3_600, 86_400)
 
@@ -69,7 +70,7 @@ class Expected:
         found: defaultdict[str, Recents] = defaultdict(list)
         for (user, item), place in sorted(newest.items(), key=lambda entry: entry[1], reverse=True):
             found[user].append((item, *place, (user, item) in bought))
-        return dict(found)
+        return {user: items[:RECENT_ITEMS_MAX] for user, items in found.items()}
 
     def pairs(self, items: dict[str, int]) -> Counter[tuple[int, int, int]]:
         """Units by (source, epoch, destination), from each user's whole history at once."""
