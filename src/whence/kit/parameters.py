@@ -170,8 +170,10 @@ def _sentence(error: dict[str, Any]) -> str:
         return "is missing; it is required"
     if kind == "extra_forbidden":
         return "there is no such field; remove it"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    return message.removeprefix("Input ").removeprefix("should ").replace("valid list", "list", 1)
+    message = str(error["msg"]).removeprefix("Value error, ").replace("valid list", "list", 1)
+    # pydantic speaks of "Input" or of the kind of value ("String should have at least 1 character").
+    _, should, wish = message.partition(" should ")
+    return f"must {wish}" if should else message
 
 
 def _limit(context: dict[str, Any]) -> int | float | str | None:

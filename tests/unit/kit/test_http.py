@@ -125,7 +125,7 @@ def test_query_parameters_are_checked_one_by_one() -> None:
     assert list(fields(answer)) == ["lmit"]
     assert "limit, tag" in fields(answer)["lmit"]
     answer = call(app, "GET", "/v1/users/u/things?limit=51")
-    assert answer.json()["errors"] == [{"field": "limit", "problem": "be less than or equal to 50", "limit": 50}]
+    assert answer.json()["errors"] == [{"field": "limit", "problem": "must be less than or equal to 50", "limit": 50}]
     assert list(fields(call(app, "GET", "/v1/users/u/things?limit=1&limit=2"))) == ["limit"]
     assert call(app, "GET", "/v1/users/u/things?tag=a&tag=b").json()["tag"] == ["a", "b"]
     assert list(fields(call(app, "DELETE", "/v1/things/t?force=1"))) == ["force"]
