@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.http import Client
-from bench.processes import command, pss_mb, tree
+from bench.processes import command, cpu_seconds, pss_mb, tree
 from bench.report import Figures, percentile
 
 WHENCE = Path(sys.executable).with_name("whence")
@@ -42,7 +42,9 @@ def measure() -> Figures:
             time.sleep(SETTLE_SECONDS)
             pids = tree(running["pid"])
             idle_mb, idle = pss_mb(pids), [_describe(pid) for pid in pids]
+            cpu_before = cpu_seconds(pids)
             visible_ms = _visible_ms(running["endpoints"])
+            busy_cores = (cpu_seconds(tree(running["pid"])) - cpu_before) / VISIBLE_SECONDS
     figures = {
         "cold_demo_seconds": cold_seconds,
         "warm_demo_seconds": warm_seconds,
@@ -52,7 +54,8 @@ def measure() -> Figures:
         "visible_p99_ms": percentile(visible_ms, 0.99),
         "import_events_per_second": float(cold["history"]["events_per_second"]),
     }
-    notes = [f"{len(visible_ms)} events sent one by one at {EVENTS_PER_SECOND}/s; idle processes:", *idle]
+    sent = f"{len(visible_ms)} events sent one by one at {EVENTS_PER_SECOND}/s, each followed by a read"
+    notes = [f"{sent}: {busy_cores:.2f} cores busy; idle processes:", *idle]
     return Figures(figures, notes=notes)
 
 
