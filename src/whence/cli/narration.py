@@ -139,7 +139,7 @@ def _about(part: Mapping[str, Any]) -> str:
     """A piece of evidence in words."""
     if part.get("event_type"):
         times = "once" if part["count"] == 1 else f"{part['count']} times"
-        return f"{part['code']}: {part['event_type']} of {part.get('item_id') or 'it'}, {times}"
+        return f"{part['code']}: {part['event_type']} of {part.get('title') or part['item_id']}, {times}"
     detail = part.get("horizon") or part.get("category") or ""
     return f"{part['code']}: {detail}" if detail else str(part["code"])
 
