@@ -40,9 +40,9 @@ FOLD_REST = 4
 """A fold is followed by this many times its own duration without one. It loads all counts of every item touched, so
 that fewer, larger folds are cheaper: a dense catalogue spends a fifth of a core."""
 
-LISTS_BEHIND_SECONDS = 45.0
+LISTS_BEHIND_SECONDS = 30.0
 """What the rests keep to: an event that just missed a fold is in the lists after that fold, the rest, and the next one.
-The promise is a minute; the next fold may take longer."""
+The promise is a minute, on a busy machine too, where the next fold takes longer."""
 
 LIST_ITEMS_MAX = 500
 """Items of a trend list: longer ones changed no measured list."""
