@@ -80,6 +80,18 @@ def test_similar_items_come_from_the_neighbours(database: psycopg.Connection, re
     assert recommend.get("/v1/items/i4/similar")["outcome_reason"] == "no_neighbours_known"
 
 
+def test_similar_items_have_titles_and_can_be_asked_by_category(
+    database: psycopg.Connection, recommend: Recommend
+) -> None:
+    catalogue = {2: Entry(categories=("toys",)), 3: Entry(categories=("garden", "toys")), 4: Entry(available=False)}
+    write_shop(database, Shop({}, 5, neighbours={1: {4: 0.4, 3: 0.3, 2: 0.2, 5: 0.1}}, catalogue=catalogue))
+    toys = recommend.get("/v1/items/i1/similar?category=toys")
+    assert [(item["item"]["title"], item["score"]) for item in toys["items"]] == [("Item 3", 0.3), ("Item 2", 0.2)]
+    assert (toys["outcome"], toys["outcome_reason"]) == ("short", "filters_left_few")
+    assert [item["item_id"] for item in recommend.get("/v1/items/i1/similar")["items"]] == ["i3", "i2", "i5"]
+    assert recommend.get("/v1/items/i1/similar?category=x")["outcome_reason"] == "filters_left_none"
+
+
 def test_a_served_list_is_found_again_before_and_after_it_is_written(
     database: psycopg.Connection, recommend: Recommend
 ) -> None:
