@@ -1,5 +1,6 @@
 """The compactor beside steady traffic: what a fold costs, and how far the lists are behind."""
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from itertools import islice
 
 import numpy as np
 import psycopg
+import structlog
 
 from bench.processes import cpu_seconds
 from bench.report import Figures
@@ -37,6 +39,7 @@ FROM batch_segment JOIN compactor_position AS folded USING (partition) WHERE fir
 
 def measure_folding(url: str) -> Figures:
     """Apply events at a steady rate while a compactor runs as in the service, on a server that is otherwise idle."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is for the figures
     migrate(url, NAMESPACE, ["scores"])
     with connect(url, NAMESPACE, "bench") as connection:
         product = Product(connection, EventTypes(dict.fromkeys(TYPES, 1.0)))
