@@ -28,6 +28,9 @@ EVENTS_PER_SECOND = 100
 VISIBLE_SECONDS = 20
 """2,000 events: 20 of them lie above the 99th percentile."""
 
+VISIBLE_TIMEOUT_SECONDS = 60.0
+"""An event that no list knows by then is lost: the benchmark fails."""
+
 SENDERS = 32
 """Threads that send and read: enough that a slow answer does not hold the next event back."""
 
@@ -119,14 +122,22 @@ def _visible_ms(endpoints: dict[str, str]) -> list[float]:
         accepted = ingest.post("/v1/events", event)
         assert accepted.status == 202, accepted
         accepted_at = time.perf_counter()
-        answer = recommend.get(f"/v1/users/{user}/recommendations?after={accepted.body['token']}")
-        visible_at = time.perf_counter()
-        assert answer.status == 200, answer
-        assert _covers(answer.body["freshness"]["token"], accepted.body["token"]), answer.body
-        return (visible_at - accepted_at) * 1_000
+        _wait_until_visible(recommend, user, accepted.body["token"])
+        return (time.perf_counter() - accepted_at) * 1_000
 
     with ThreadPoolExecutor(SENDERS) as senders:
         return list(senders.map(one, range(EVENTS_PER_SECOND * VISIBLE_SECONDS)))
+
+
+def _wait_until_visible(recommend: Client, user: str, token: str) -> None:
+    """Read the user's list until it knows the token; recommend itself waits for it up to 2 s in each read."""
+    deadline = time.perf_counter() + VISIBLE_TIMEOUT_SECONDS
+    while time.perf_counter() < deadline:
+        answer = recommend.get(f"/v1/users/{user}/recommendations?after={token}")
+        assert answer.status == 200, answer
+        if _covers(answer.body["freshness"]["token"], token):
+            return
+    raise AssertionError(f"{token} of {user} is not visible after {VISIBLE_TIMEOUT_SECONDS:g} s")
 
 
 def _covers(seen: str, wanted: str) -> bool:
