@@ -37,8 +37,7 @@ SENDERS = 32
 
 def measure() -> Figures:
     """Two demos in a fresh state folder, then an idle `whence up` and its visible events."""
-    with tempfile.TemporaryDirectory(prefix="whence-bench-") as folder:
-        state = Path(folder) / "state"
+    with _state_folder() as state:
         cold, cold_seconds = _demo(state)
         _, warm_seconds = _demo(state)
         with _up(state) as running:
@@ -60,6 +59,17 @@ def measure() -> Figures:
     sent = f"{len(visible_ms)} events sent one by one at {EVENTS_PER_SECOND}/s, each followed by a read"
     notes = [f"{sent}: {busy_cores:.2f} cores busy; idle processes:", *idle]
     return Figures(figures, notes=notes)
+
+
+@contextmanager
+def _state_folder() -> Iterator[Path]:
+    """A fresh state folder; what it stands for is deleted afterwards, also where root's stores lie elsewhere."""
+    with tempfile.TemporaryDirectory(prefix="whence-bench-") as folder:
+        state = Path(folder) / "state"
+        try:
+            yield state
+        finally:
+            subprocess.run([WHENCE, "reset", "--yes"], env=_environment(state), stdout=subprocess.DEVNULL, check=True)
 
 
 def _demo(state: Path) -> tuple[dict[str, Any], float]:
