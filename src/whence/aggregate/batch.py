@@ -102,6 +102,10 @@ class Interest:
     offset: Ints
     bought: npt.NDArray[np.bool_]
 
+    def pick(self, rows: npt.NDArray[np.bool_]) -> "Interest":
+        """Those where a mask says so."""
+        return Interest(self.user[rows], self.item[rows], self.time_us[rows], self.offset[rows], self.bought[rows])
+
 
 @dataclass(frozen=True, slots=True)
 class TrendDeltas:

@@ -17,6 +17,7 @@ import structlog
 
 from whence.aggregate.metrics import AggregateMetrics
 from whence.aggregate.pair_fold import first_epoch_kept, fold_pairs
+from whence.aggregate.touches import PAIR_ROW
 from whence.aggregate.trend import LEVELS, Level, bucket_deltas
 from whence.aggregate.write import unpacked_longs
 from whence.domain.errors import WhenceError
@@ -171,7 +172,7 @@ class Compactor:
                 return False
             trend = unpacked_longs(b"".join(packed for _, _, packed, *_ in segments))
             self._add_buckets(connection, trend, as_of)
-            fold_pairs(connection, unpacked_longs(b"".join(pairs for _, _, _, pairs, _ in segments)), as_of)
+            fold_pairs(connection, np.frombuffer(b"".join(pairs for _, _, _, pairs, _ in segments), PAIR_ROW), as_of)
             ends = {partition: end_offset for partition, end_offset, *_ in segments}
             parameters = {"partitions": IntArray(list(ends)), "next_offsets": BigintArray(list(ends.values()))}
             connection.execute(_SQL["move_positions"], parameters)

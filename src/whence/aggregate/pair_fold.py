@@ -29,7 +29,7 @@ def first_epoch_kept(as_of: datetime) -> int:
     return int(as_of.timestamp()) // EPOCH_SECONDS - EPOCHS_KEPT + 1
 
 
-def fold_pairs(connection: psycopg.Connection, rows: Ints, as_of: datetime) -> int:
+def fold_pairs(connection: psycopg.Connection, rows: np.ndarray, as_of: datetime) -> int:
     """Add pair rows of segments to the counts and renew the lists of every source that they touch.
 
     Args:

@@ -1,8 +1,7 @@
 """First touches in columns: which touches of a batch are first ones, and the pairs that they add to its segment.
 
-A pair row is 12 signed numbers, 96 bytes: the touched item, one number that packs (epoch, mask, n), and the n newest
-other items before it, nearest first, padded with 0. Bit d of the mask says that both touches of the d-th pair are
-purchases. `domain/pairs.py` decides; this module only carries columns to it and back.
+`domain/pairs.py` decides; this module carries columns to it and back, and decides itself, many at once and alike, where
+a user has a single touch in the batch: nearly always.
 """
 
 from collections.abc import Sequence
@@ -14,12 +13,27 @@ import numpy.typing as npt
 
 from whence.aggregate.batch import Interest, Ints
 from whence.aggregate.recent import ENTRY, RECENT_ITEMS_MAX
-from whence.domain.pairs import PAIR_ITEMS, PAIR_UNITS, FirstTouch, Recent, Touch, first_touches
+from whence.domain.errors import BrokenInvariant
+from whence.domain.pairs import (
+    CROWD_ITEMS,
+    CROWD_SECONDS,
+    EPOCH_SECONDS,
+    PAIR_ITEMS,
+    PAIR_UNITS,
+    FirstTouch,
+    Recent,
+    Touch,
+    first_touches,
+)
 
 Mask = npt.NDArray[np.bool_]
 
-ROW_NUMBERS = PAIR_ITEMS + 2
-_EPOCH_SHIFT, _MASK_SHIFT, _SIZE_MASK = 32, 16, 0xFFFF
+PAIR_ROW = np.dtype([("item", "<u4"), ("epoch", "<u2"), ("bought", "<u2"), ("others", "<u4", PAIR_ITEMS)])
+"""A first touch in a segment, 48 bytes: the touched item, its epoch, and the newest other items before it, nearest
+first, padded with 0. Bit d of `bought` says that both touches of the d-th pair are purchases."""
+
+ITEM_ID_MAX = 2**32 - 1
+"""Internal item ids are counted up from 1; four bytes halve a segment."""
 
 
 class PairDeltas(NamedTuple):
@@ -61,43 +75,65 @@ def users_with_more(before: Sequence[bytes]) -> Mask:
     return sizes >= RECENT_ITEMS_MAX * ENTRY.itemsize
 
 
-def pair_rows(before: Sequence[bytes], touches: Interest, first: Mask) -> Ints:
-    """The pair rows of a batch.
+def pair_rows(before: Sequence[bytes], touches: Interest, first: Mask) -> np.ndarray:
+    """The pair rows of a batch, of type PAIR_ROW.
 
     Args:
         before: The users' packed recent items; *touches.user* is a place in it.
         touches: With internal item ids, in offset order.
         first: Which of them are the user's first touch of the item, ever.
     """
-    concerned = np.zeros(len(before), dtype=np.bool_)
-    concerned[touches.user[first]] = True
-    order = np.flatnonzero(concerned[touches.user])
-    order = order[np.argsort(touches.user[order], kind="stable")]
+    if touches.item.max(initial=0) > ITEM_ID_MAX:
+        raise BrokenInvariant(f"an internal item id is above {ITEM_ID_MAX}")
+    single = (np.bincount(touches.user, minlength=len(before)) == 1)[touches.user]
+    alone = _rows_of_single(before, touches.pick(first & single))
+    return np.concatenate([alone, _rows_in_turn(before, touches.pick(~single), first[~single])])
+
+
+def unpack_pairs(rows: np.ndarray) -> PairDeltas:
+    """The deltas that pair rows stand for, unsummed."""
+    row, near = np.nonzero(rows["others"])
+    units = PAIR_UNITS // (near + 1)
+    bought = (rows["bought"][row] >> near) & 1
+    touched, other = rows["item"][row].astype(np.int64), rows["others"][row, near].astype(np.int64)
+    one_way = (rows["epoch"][row].astype(np.int64), touched, other, units, units * bought)
+    return PairDeltas(
+        *(np.concatenate([one_way[column], one_way[back]]) for column, back in enumerate((0, 2, 1, 3, 4)))
+    )
+
+
+def _rows_of_single(before: Sequence[bytes], touches: Interest) -> np.ndarray:
+    """The rows of first touches by users who have no other touch in the batch: what `first_touches` says of each."""
+    packed = [before[user] for user in touches.user.tolist()]
+    sizes = np.fromiter(map(len, packed), np.int64, len(packed)) // ENTRY.itemsize
+    held = np.frombuffer(b"".join(packed) or bytes(ENTRY.itemsize), ENTRY)
+    starts = np.cumsum(sizes) - sizes
+    oldest = held["time_us"][np.where(sizes >= CROWD_ITEMS, starts + CROWD_ITEMS - 1, 0)]
+    crowded = (sizes >= CROWD_ITEMS) & (touches.time_us - oldest < CROWD_SECONDS * 1_000_000)
+    counts = np.flatnonzero((sizes > 0) & ~crowded)
+    near = np.arange(PAIR_ITEMS)
+    there = near < sizes[counts, None]
+    places = np.where(there, starts[counts, None] + near, 0)
+    rows = np.zeros(counts.size, PAIR_ROW)
+    rows["item"] = touches.item[counts]
+    rows["epoch"] = touches.time_us[counts] // 1_000_000 // EPOCH_SECONDS
+    rows["others"] = np.where(there, held["item"][places], 0)
+    rows["bought"] = (there & held["bought"][places] & touches.bought[counts, None]) @ (1 << near)
+    return rows
+
+
+def _rows_in_turn(before: Sequence[bytes], touches: Interest, first: Mask) -> np.ndarray:
+    """The rows of first touches, each user's touches one after the other."""
+    order = np.argsort(touches.user, kind="stable")
     columns = (touches.item, touches.time_us, touches.offset, touches.bought, first)
     by_touch = [Touch(*row) for row in zip(*(column[order].tolist() for column in columns), strict=True)]
     users = touches.user[order]
     starts = np.flatnonzero(np.diff(users, prepend=-1)).tolist()
     found: list[FirstTouch] = []
     for start, end in pairwise([*starts, len(order)]):
-        found += first_touches(_unpacked(before[users[start]]), by_touch[start:end])
-    return np.array([_row(touch) for touch in found], dtype=np.int64).reshape(-1, ROW_NUMBERS)
-
-
-def unpack_pairs(rows: Ints) -> PairDeltas:
-    """The deltas that pair rows stand for, unsummed."""
-    rows = rows.reshape(-1, ROW_NUMBERS)
-    item, packed, others = rows[:, 0], rows[:, 1], rows[:, 2:]
-    sizes = packed & _SIZE_MASK
-    place = np.arange(PAIR_ITEMS)
-    kept = place < sizes[:, None]
-    row, near = np.nonzero(kept)
-    units = PAIR_UNITS // (near + 1)
-    bought = (packed[row] >> (_MASK_SHIFT + near)) & 1
-    touched, other = item[row], others[row, near]
-    one_way = (packed[row] >> _EPOCH_SHIFT, touched, other, units, units * bought)
-    return PairDeltas(
-        *(np.concatenate([one_way[column], one_way[back]]) for column, back in enumerate((0, 2, 1, 3, 4)))
-    )
+        if any(touch.first for touch in by_touch[start:end]):
+            found += first_touches(_unpacked(before[users[start]]), by_touch[start:end])
+    return np.array([_row(touch) for touch in found], dtype=PAIR_ROW)
 
 
 def _unpacked(packed: bytes) -> list[Recent]:
@@ -105,8 +141,6 @@ def _unpacked(packed: bytes) -> list[Recent]:
     return [Recent(time_us, offset, item, bought) for item, time_us, offset, bought in rows]
 
 
-def _row(touch: FirstTouch) -> list[int]:
-    mask = sum(both << near for near, both in enumerate(touch.both_bought))
-    size = len(touch.others)
-    packed = touch.epoch << _EPOCH_SHIFT | mask << _MASK_SHIFT | size
-    return [touch.item, packed, *touch.others, *([0] * (PAIR_ITEMS - size))]
+def _row(touch: FirstTouch) -> tuple[int, int, int, list[int]]:
+    bought = sum(both << near for near, both in enumerate(touch.both_bought))
+    return touch.item, touch.epoch, bought, [*touch.others, *([0] * (PAIR_ITEMS - len(touch.others)))]

@@ -124,7 +124,7 @@ class Writer:
             },
         )
 
-    def _take_interest(self, interest: Interest, users: Ints, items: Ints) -> Ints:
+    def _take_interest(self, interest: Interest, users: Ints, items: Ints) -> np.ndarray:
         """Move the touched items to the front of their users' recent items.
 
         Returns:
@@ -163,7 +163,7 @@ class Writer:
             found |= dict(rows.fetchall())
         return [found.get(user, b"") for user in users]
 
-    def _add_segment(self, batch: Batch, users: Ints, items: Ints, pairs: Ints) -> None:
+    def _add_segment(self, batch: Batch, users: Ints, items: Ints, pairs: np.ndarray) -> None:
         trend = np.column_stack((items[batch.trend.item], batch.trend.start_s, batch.trend.count))
         self.connection.execute(
             _SQL["add_segment"],
@@ -176,7 +176,7 @@ class Writer:
                 "backfill_hashes": packed_longs(batch.backfill_hashes),
                 "user_ids": packed_longs(np.sort(users)),
                 "trend": packed_longs(trend),
-                "pairs": packed_longs(pairs),
+                "pairs": pairs.tobytes(),
             },
         )
 

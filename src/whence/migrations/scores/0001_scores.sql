@@ -94,7 +94,8 @@ CREATE TABLE consumer_member (
 --   backfill_hashes: the same for backfill events; such segments are kept for good
 --   user_ids: 8 bytes a touched user, signed little-endian, ascending
 --   trend: 24 bytes an entry, signed little-endian (item id, start of the 5-minute bucket in seconds, count)
---   pairs: 96 bytes a first touch (whence.aggregate.touches)
+--   pairs: 48 bytes a first touch (PAIR_ROW in whence.aggregate.touches)
+-- Hashes do not compress, and pairs cost more to compress than all else that is written of an event.
 CREATE TABLE batch_segment (
     partition integer NOT NULL,
     first_offset bigint NOT NULL,
@@ -109,6 +110,7 @@ CREATE TABLE batch_segment (
     PRIMARY KEY (partition, first_offset)
 );
 ALTER TABLE batch_segment ALTER COLUMN event_hashes SET STORAGE EXTERNAL;
+ALTER TABLE batch_segment ALTER COLUMN pairs SET STORAGE EXTERNAL;
 CREATE INDEX batch_segment_backfill ON batch_segment (partition) WHERE backfill_hashes <> ''::bytea;
 
 -- Records that can never be applied, with their bytes and the reason; written in the batch's transaction.
