@@ -35,7 +35,7 @@ SENDERS = 32
 """Threads that send and read: enough that a slow answer does not hold the next event back."""
 
 
-def measure() -> Figures:
+def measure(_size: str) -> Figures:
     """Two demos in a fresh state folder, then an idle `whence up` and its visible events."""
     with _state_folder() as state:
         cold, cold_seconds = _demo(state)

@@ -1,10 +1,26 @@
 """What processes use, read from /proc: memory and CPU of a whole tree, PostgreSQL's backends included."""
 
 import os
+import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+_TESTS = Path(__file__).resolve().parents[1]
+
+
+def start_module(name: str, *arguments: str) -> "subprocess.Popen[str]":
+    """A module of the benchmarks as a process of its own, with pipes to its stdin and from its stdout."""
+    return subprocess.Popen(
+        [sys.executable, "-m", name, *arguments],
+        env=os.environ | {"PYTHONPATH": str(_TESTS)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
 
 
 def tree(root: int) -> list[int]:

@@ -11,6 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+FULL, SMALL, SOAK = SIZES = ("full", "small", "soak")
+"""How much is measured: figures to compare, in minutes; that it works at all, in seconds; what lasts (freshness)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Figures:
@@ -30,8 +33,8 @@ class Figures:
 class Bench(Protocol):
     """A module of this package."""
 
-    def measure(self) -> Figures:
-        """Run and measure."""
+    def measure(self, size: str) -> Figures:
+        """Run and measure; *size* is one of SIZES."""
 
 
 def report(name: str, found: Figures) -> None:
@@ -66,6 +69,12 @@ def machine() -> dict[str, str | float]:
         "load_1m": round(os.getloadavg()[0], 2),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
+
+
+def say(progress: str) -> None:
+    """Tell whoever waits what is being done."""
+    sys.stderr.write(f"  … {progress}\n")
+    sys.stderr.flush()
 
 
 def percentile(values: Sequence[float], share: float) -> float:

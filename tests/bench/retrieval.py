@@ -25,7 +25,7 @@ UNTIMED_READS = 200
 """Reads before the clock runs: each reader once, so that lists are in memory, as in a shop with visitors."""
 
 
-def measure() -> Figures:
+def measure(_size: str) -> Figures:
     """Fill a PostgreSQL of its own, then read the lists of users with 200 items one after the other."""
     now = datetime.now(UTC)
     with tempfile.TemporaryDirectory(prefix="whence-bench-") as folder:

@@ -1,16 +1,18 @@
 """What the benchmarks run on: a real PostgreSQL and a real Kafka, made for one run and deleted after it."""
 
-import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import psycopg
 
 from bench.processes import cpu_seconds, tree
+from bench.report import say
 from whence.embedded.kafka.cluster import KafkaCluster
 from whence.embedded.kafka.jars import bring_jars
 from whence.embedded.postgres import EmbeddedPostgres
@@ -44,6 +46,22 @@ class Installation:
         }
 
 
+class Cpu(NamedTuple):
+    """CPU seconds by who used them."""
+
+    client: float
+    database: float
+
+    def __sub__(self, before: "Cpu") -> "Cpu":
+        """What was used since."""
+        return Cpu(self.client - before.client, self.database - before.database)
+
+    def __add__(self, more: object) -> "Cpu":
+        """Both together."""
+        assert isinstance(more, Cpu)
+        return Cpu(self.client + more.client, self.database + more.database)
+
+
 @dataclass(frozen=True, slots=True)
 class Stores:
     """A running PostgreSQL and Kafka."""
@@ -60,9 +78,9 @@ class Stores:
         prepare(place)
         return Installation(self.database_url, namespace, place)
 
-    def database_cpu_seconds(self) -> float:
-        """CPU that PostgreSQL has used so far, all its processes together."""
-        return cpu_seconds(tree(self.database_pid))
+    def cpu_seconds(self) -> "Cpu":
+        """CPU used so far by this process and by PostgreSQL, all its processes together."""
+        return Cpu(time.process_time(), cpu_seconds(tree(self.database_pid)))
 
 
 @contextmanager
@@ -80,9 +98,3 @@ def stores() -> Iterator[Stores]:
         finally:
             cluster.stop(at_once=True)
             server.remove()
-
-
-def say(progress: str) -> None:
-    """Tell whoever waits what is being done."""
-    sys.stderr.write(f"  … {progress}\n")
-    sys.stderr.flush()

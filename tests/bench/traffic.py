@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
@@ -35,12 +35,13 @@ QUEUE_FULL_WAIT_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """How much traffic, of how many users and items, from which seed."""
+    """How much traffic, of how many users and items, from which seed, and how much of it can never be applied."""
 
     events: int
     users: int = 100_000
     items: int = 50_000
     seed: int = 1
+    dead_share: float = DEAD_SHARE
 
     def values(self) -> Iterator[LoggedEvent]:
         """The events as ingest logs them; dead ones have an unknown type."""
@@ -48,7 +49,7 @@ class Traffic:
         users = skewed(random, self.events, self.users, USER_SKEW).tolist()
         items = skewed(random, self.events, self.items, ITEM_SKEW).tolist()
         types = random.choice(np.array(TYPES), self.events, p=TYPE_SHARES)
-        types[random.random(self.events) < DEAD_SHARE] = "wink"
+        types[random.random(self.events) < self.dead_share] = "wink"
         ids = random.bytes(16 * self.events)
         now = datetime.now(UTC)
         ages = (random.random(self.events) * 3_600).tolist()
@@ -61,6 +62,12 @@ class Traffic:
                 occurred_at=now - timedelta(seconds=age),
                 received_at=now,
             )
+
+    def bodies(self) -> Iterator[bytes]:
+        """The events as clients send them to ingest, one JSON document each; none is dead."""
+        encode = msgspec.json.Encoder().encode
+        for event in replace(self, dead_share=0.0).values():
+            yield encode(msgspec.structs.replace(event, received_at=None))
 
     def with_repeats(self) -> Iterator[LoggedEvent]:
         """The events, and some of them a second time a little later."""
@@ -77,11 +84,17 @@ class Traffic:
 
 
 def skewed(random: np.random.Generator, count: int, kinds: int, skew: float) -> npt.NDArray[np.int64]:
-    """*count* numbers below *kinds* by Zipf's law, the frequent ones spread over the range."""
-    shares = np.cumsum(np.arange(1, kinds + 1, dtype=np.float64) ** -skew)
-    ranks = np.searchsorted(shares, random.random(count) * shares[-1])
-    drawn: npt.NDArray[np.int64] = random.permutation(kinds)[ranks]
+    """*count* numbers below *kinds* by Zipf's law; which ones are frequent is the same in every call."""
+    shares, by_rank = _law(kinds, skew)
+    drawn: npt.NDArray[np.int64] = by_rank[np.searchsorted(shares, random.random(count))]
     return drawn
+
+
+@lru_cache(maxsize=8)
+def _law(kinds: int, skew: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Zipf's law, summed up by rank, and the number that has each rank: spread over the range."""
+    shares = np.cumsum(np.arange(1, kinds + 1, dtype=np.float64) ** -skew)
+    return shares / shares[-1], np.random.default_rng(kinds).permutation(kinds)
 
 
 def fill(place: KafkaPlace, events: Iterator[LoggedEvent]) -> Sequence[int]:

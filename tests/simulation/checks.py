@@ -11,7 +11,7 @@ from simulation.log import SimulatedLog
 from simulation.oracle import Expected, Key, Recents, expected
 from simulation.tables import SignalRow, Tables
 from whence.aggregate.recent import ENTRY
-from whence.aggregate.touches import unpack_pairs
+from whence.aggregate.touches import PAIR_ROW, unpack_pairs
 
 
 def check(log: SimulatedLog, tables: Tables, *, folded: bool) -> None:
@@ -69,7 +69,7 @@ def _check_segments(right: Expected, tables: Tables) -> None:
         edges = [(row.base_offset, row.base_offset), *kept, (row.next_offset, row.next_offset)]
         assert all(end == first for (_, end), (first, _) in pairwise(edges)), f"segments of partition {partition}"
     rows = b"".join(segment.pairs for segment in tables.segments.values())
-    deltas = unpack_pairs(np.frombuffer(rows, "<i8").astype(np.int64))
+    deltas = unpack_pairs(np.frombuffer(rows, PAIR_ROW))
     units: Counter[tuple[int, int, int]] = Counter()
     for epoch, source, destination, count, _ in zip(*(column.tolist() for column in deltas), strict=True):
         units[source, epoch, destination] += count

@@ -34,7 +34,7 @@ TURN_SECONDS = 2.0
 SEGMENTS_MAX = 500
 """Segments of each partition in one fold: bounds the length of a transaction."""
 
-FOLD_BYTES_MAX = 8 * 1024 * 1024
+FOLD_BYTES_MAX = 4 * 1024 * 1024
 """Bytes of pairs in one fold, about 90,000 first touches: unpacked and sorted they take some 200 MB of memory."""
 
 FOLD_REST = 4

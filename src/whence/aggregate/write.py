@@ -7,7 +7,7 @@ epoch that this process took it over with. Committed is visible.
 import numpy as np
 import psycopg
 
-from whence.aggregate.batch import Batch, Interest, Ints
+from whence.aggregate.batch import Batch, Interest, Ints, SignalDeltas
 from whence.aggregate.idmap import IdMap
 from whence.aggregate.memory import BoundedMemory
 from whence.aggregate.recent import merge_recents
@@ -76,7 +76,7 @@ class Writer:
         # Whether a touch is a first one is asked before the batch's own signals are there.
         pairs = self._take_interest(batch.interest, users, items)
         failpoint("aggregate.after_recent")
-        self._add_signals(batch, users, items)
+        add_signals(self.connection, batch.signals, users, items)
         failpoint("aggregate.after_signals")
         self._add_segment(batch, users, items, pairs)
         failpoint("aggregate.after_segment")
@@ -105,24 +105,6 @@ class Writer:
             raise LostOwnership(
                 f"partition {batch.partition} no longer stands at offset {batch.first_offset} with epoch {epoch}"
             )
-
-    def _add_signals(self, batch: Batch, users: Ints, items: Ints) -> None:
-        signals = batch.signals
-        if not signals.user.size:
-            return
-        user, item = users[signals.user], items[signals.item]
-        order = np.lexsort((signals.type_code, item, user))
-        self.connection.execute(
-            _SQL["add_signals"],
-            {
-                "users": BigintArray(user[order]),
-                "items": BigintArray(item[order]),
-                "types": SmallintArray(signals.type_code[order]),
-                "counts": BigintArray(signals.count[order]),
-                "log_sums": DoubleArray(signals.log_sum[order]),
-                "last_at": TimestampArray(signals.last_us[order]),
-            },
-        )
 
     def _take_interest(self, interest: Interest, users: Ints, items: Ints) -> np.ndarray:
         """Move the touched items to the front of their users' recent items.
@@ -197,6 +179,25 @@ class Writer:
                 "appended_at": TimestampArray([letter.appended_at_us for letter in letters]),
             },
         )
+
+
+def add_signals(connection: psycopg.Connection, signals: SignalDeltas, users: Ints, items: Ints) -> None:
+    """Add deltas to `signal`; *users* and *items* hold the internal ids that the deltas refer to by place."""
+    if not signals.user.size:
+        return
+    user, item = users[signals.user], items[signals.item]
+    order = np.lexsort((signals.type_code, item, user))
+    connection.execute(
+        _SQL["add_signals"],
+        {
+            "users": BigintArray(user[order]),
+            "items": BigintArray(item[order]),
+            "types": SmallintArray(signals.type_code[order]),
+            "counts": BigintArray(signals.count[order]),
+            "log_sums": DoubleArray(signals.log_sum[order]),
+            "last_at": TimestampArray(signals.last_us[order]),
+        },
+    )
 
 
 def packed_longs(values: Ints) -> bytes:

@@ -1,12 +1,11 @@
-"""The writing side on Kafka: an idempotent producer, acks=all, and one bridge that wakes the event loop in bulk.
+"""The writing side on Kafka: an idempotent producer, acks=all, whose delivery reports the event loop collects itself.
 
-Delivery reports come on the driver's poll thread. They are queued, and one thread-safe wake-up resolves all that
-have gathered: a wake-up for each record would cost more than the record.
+While records are under way the loop looks for reports every millisecond and resolves all that have gathered. A thread
+that waits for them would fight over the interpreter's lock with the loop for every record: twice the CPU.
 """
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -29,8 +28,8 @@ QUEUE_RECORDS = 20_000
 QUEUE_KILOBYTES = 64 * 1024
 """What may wait for the brokers; a full queue is answered with "later", never kept in memory without bound."""
 
-POLL_SECONDS = 0.1
-"""How long the poll thread sleeps in the driver at most; a delivery report ends the sleep."""
+COLLECT_SECONDS = 0.001
+"""Between two looks for delivery reports while records are under way; a broker takes about as long."""
 
 REFRESH_SECONDS = 2.0
 """How often the topic's identity is asked again, so that tokens name the log that is really written."""
@@ -57,10 +56,9 @@ class KafkaAppender:
         self._admin = admin
         self._facts = facts
         self._loop = asyncio.get_running_loop()
-        self._reports: deque[tuple[_Call, int, KafkaError | None, int]] = deque()
-        self._awake = False
+        self._under_way = 0
+        self._collecting = False
         self._closing = threading.Event()
-        self._flushed = threading.Event()
         self._driver = confluent_kafka.Producer(
             client_settings(place, "ingest")
             | {
@@ -73,9 +71,7 @@ class KafkaAppender:
                 "queue.buffering.max.kbytes": QUEUE_KILOBYTES,
             }
         )
-        self._poller = threading.Thread(target=self._poll, name="kafka-poll", daemon=True)
         self._refresher = threading.Thread(target=self._refresh, name="kafka-topic", daemon=True)
-        self._poller.start()
         self._refresher.start()
 
     @classmethod
@@ -110,6 +106,7 @@ class KafkaAppender:
                 call.missing -= len(records) - index
                 break
         if call.missing:
+            self._collect_soon()
             await call.done
         return self._outcome(call)
 
@@ -122,10 +119,14 @@ class KafkaAppender:
         """Give one record to the driver; the error if it refuses, so that nothing of this record can be in the log."""
 
         def report(error: KafkaError | None, message: Message) -> None:
-            self._reports.append((call, index, error, message.offset() or 0))
-            if not self._awake:
-                self._awake = True
-                self._loop.call_soon_threadsafe(self._resolve)
+            self._under_way -= 1
+            call.missing -= 1
+            if error is None:
+                call.offsets[index] = message.offset()
+            else:
+                call.errors.append(error)
+            if call.missing == 0 and not call.done.done():
+                call.done.set_result(None)
 
         try:
             self._driver.produce(
@@ -135,20 +136,22 @@ class KafkaAppender:
             return DependencyUnavailable("kafka", f"{QUEUE_RECORDS} records wait for Kafka already: send again later")
         except KafkaException as error:
             return unavailable(error.args[0])
+        self._under_way += 1
         return None
 
-    def _resolve(self) -> None:
-        """Give every report that has gathered to its call; runs in the loop."""
-        self._awake = False
-        while self._reports:
-            call, index, error, offset = self._reports.popleft()
-            if error is None:
-                call.offsets[index] = offset
-            else:
-                call.errors.append(error)
-            call.missing -= 1
-            if call.missing == 0 and not call.done.done():
-                call.done.set_result(None)
+    def _collect_soon(self) -> None:
+        if not self._collecting:
+            self._collecting = True
+            self._loop.call_later(COLLECT_SECONDS, self._collect)
+
+    def _collect(self) -> None:
+        """Let the driver give every report that has come to its call."""
+        try:
+            self._driver.poll(0)
+        finally:
+            self._collecting = False
+            if self._under_way:
+                self._collect_soon()
 
     @staticmethod
     def _outcome(call: _Call) -> list[int]:
@@ -168,15 +171,11 @@ class KafkaAppender:
         self._facts = await asyncio.to_thread(self._admin.facts)
 
     async def close(self) -> None:
-        """Wait, bounded, for what is under way, then stop the threads."""
+        """Wait, bounded, for what is under way, then stop."""
         self._closing.set()
-        await asyncio.to_thread(self._driver.flush, CLOSE_SECONDS)
-        self._flushed.set()
-        await asyncio.to_thread(self._poller.join, CLOSE_SECONDS)
-
-    def _poll(self) -> None:
-        while not self._flushed.is_set():
-            self._driver.poll(POLL_SECONDS)
+        deadline = self._loop.time() + CLOSE_SECONDS
+        while self._under_way and self._loop.time() < deadline:
+            await asyncio.sleep(COLLECT_SECONDS)
 
     def _refresh(self) -> None:
         while not self._closing.wait(REFRESH_SECONDS):
