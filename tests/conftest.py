@@ -3,7 +3,7 @@
 import os
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psycopg
@@ -16,7 +16,7 @@ from whence.embedded.kafka.cluster import KafkaCluster
 from whence.embedded.kafka.jars import bring_jars, missing_programs
 from whence.embedded.postgres import EmbeddedPostgres
 from whence.eventlog.adapters import prepare
-from whence.eventlog.places import PostgresPlace
+from whence.eventlog.places import LogPlace, PostgresPlace, parse_kafka_url
 from whence.kit.database import connect
 from whence.kit.migrate import migrate
 
@@ -45,15 +45,38 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """A migrated schema of its own in a real PostgreSQL, with an empty event log of `PARTITIONS`."""
+    """A migrated schema of its own in a real PostgreSQL, with an empty event log of `PARTITIONS`.
+
+    Attributes:
+        url: The database.
+        namespace: The schema.
+        log_url: Of a Kafka that has the log; the database has it if empty.
+        replication: Of the topic.
+    """
 
     url: str
     namespace: str
+    log_url: str = ""
+    replication: int = 1
 
     @property
-    def log(self) -> PostgresPlace:
+    def log(self) -> LogPlace:
         """Where its event log lies."""
-        return PostgresPlace(self.url, self.namespace, PARTITIONS)
+        if not self.log_url:
+            return PostgresPlace(self.url, self.namespace, PARTITIONS)
+        return parse_kafka_url(self.log_url, self.namespace, partitions=PARTITIONS, replication=self.replication)
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The environment of its services."""
+        stores = {"WHENCE_DATABASE_URL": self.url, "WHENCE_LOG_URL": self.log_url}
+        return {"WHENCE_NAMESPACE": self.namespace} | {name: url for name, url in stores.items() if url}
+
+    def on_kafka(self, cluster: KafkaCluster, replication: int = 1) -> "Installation":
+        """The same scores with an empty log in a topic of its own."""
+        made = replace(self, log_url=f"kafka://{cluster.bootstrap}", replication=replication)
+        prepare(made.log)
+        return made
 
     def connect(self) -> psycopg.Connection:
         """An autocommitting connection that sees the installation's tables."""
@@ -116,6 +139,12 @@ def kafka(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def kafka_of_its_own(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
     """A broker that a test may stop and kill."""
     yield from _cluster(kafka_jars, tmp_path_factory.mktemp("kafka"))
+
+
+@pytest.fixture
+def three_brokers(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    """A cluster whose brokers a test may stop and kill, for topics with replication 3."""
+    yield from _cluster(kafka_jars, tmp_path_factory.mktemp("kafka"), 3)
 
 
 def _cluster(jars: Path, home: Path, brokers: int = 1) -> Iterator[KafkaCluster]:

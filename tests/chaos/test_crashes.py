@@ -4,18 +4,14 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
 
-from chaos.support import Oracle, Worker, expire_leases, installed
+from chaos.support import SEED, Oracle, Worker, expire_leases, installed
 from conftest import Installation
 from program import PATIENCE_SECONDS, Program, until
 from whence.embedded.postgres import EmbeddedPostgres
-
-SEED = int(os.environ.get("WHENCE_CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
-"""Printed with every run; set WHENCE_CHAOS_SEED to run one again."""
 
 ROUNDS = 12
 
@@ -31,13 +27,6 @@ FAILPOINTS = (
     "compactor.after_commit",
 )
 """Every step of the consumer's and the compactor's transactions."""
-
-
-@pytest.fixture
-def oracle(installation: Installation) -> Iterator[Oracle]:
-    print(f"WHENCE_CHAOS_SEED={SEED}")  # noqa: T201  # pytest shows it when the test fails
-    with closing(Oracle(installation, SEED)) as one:
-        yield one
 
 
 @pytest.mark.parametrize("failpoint", FAILPOINTS)
@@ -57,16 +46,26 @@ def test_a_kill_at_any_step_loses_and_doubles_nothing(
 
 
 @pytest.mark.parametrize(
-    ("failpoint", "noticed_by"),
+    ("on_log", "failpoint", "noticed_by"),
     [
-        ("aggregate.before_begin", "whence_aggregate_fenced_total"),
-        ("aggregate.before_commit", "whence_aggregate_retries_total"),
+        ("postgresql", "aggregate.before_begin", "whence_aggregate_fenced_total"),
+        ("postgresql", "aggregate.before_commit", "whence_aggregate_retries_total"),
+        ("kafka", "aggregate.before_begin", "whence_aggregate_fenced_total"),
     ],
+    indirect=["on_log"],
 )
 def test_an_owner_that_freezes_beyond_its_lease_is_fenced_when_it_wakes(
-    failpoint: str, noticed_by: str, oracle: Oracle, installation: Installation, program: Program
+    on_log: Installation, failpoint: str, noticed_by: str, program: Program
 ) -> None:
     """Between fetch and transaction it finds the position moved; with everything written, its session gone."""
+    with closing(Oracle(on_log)) as oracle:
+        freeze_and_wake(on_log, oracle, program, failpoint, noticed_by)
+
+
+def freeze_and_wake(
+    installation: Installation, oracle: Oracle, program: Program, failpoint: str, noticed_by: str
+) -> None:
+    """Freeze an owner at a failpoint until another has gone on; wake it, and wait until it has noticed."""
     frozen, other = Worker(program, installation), Worker(program, installation)
     oracle.append(200)
     frozen.start(f"{failpoint}:2=stop")
@@ -89,13 +88,12 @@ def test_an_owner_that_freezes_beyond_its_lease_is_fenced_when_it_wakes(
 def test_random_kills_of_two_owners_and_a_restart_of_postgresql(
     program: Program, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    print(f"WHENCE_CHAOS_SEED={SEED}")  # noqa: T201  # pytest shows it when the test fails
     chance = random.Random(SEED)
     server = EmbeddedPostgres(tmp_path_factory.mktemp("chaos"))
     try:
         installation = installed(server.start())
         workers = [Worker(program, installation), Worker(program, installation)]
-        with closing(Oracle(installation, SEED)) as oracle:
+        with closing(Oracle(installation)) as oracle:
             for number in range(ROUNDS):
                 for worker in workers:
                     worker.keep_running()

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from typing import Any
@@ -83,13 +84,13 @@ class Shop:
         (row,) = self.rows(query, *parameters)
         return row[0]
 
-    def counts(self) -> dict[tuple[str, str, str], int]:
+    def counts(self) -> Counter[tuple[str, str, str]]:
         """How often each user did what with each item."""
         rows = self.rows(
             "SELECT u.external_id, i.external_id, t.name, s.count FROM signal s JOIN user_ref u ON u.id = s.user_id "
             "JOIN item_ref i ON i.id = s.item_id JOIN event_type t ON t.code = s.event_type"
         )
-        return {(user, item, name): count for user, item, name, count in rows}
+        return Counter({(user, item, name): count for user, item, name, count in rows})
 
     def books(self) -> tuple[int, int, int, int]:
         """Applied, duplicate, dead, absent over all partitions."""

@@ -5,19 +5,25 @@ import threading
 from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 
 PATIENCE_SECONDS = 60.0
 
 
 class AnswerCuttingProxy:
-    """Relays connections on a free local port; after `cut_answers`, what the server says next breaks the connection."""
+    """Relays connections on a free local port; after `cut_answers`, what the server says next breaks the connection.
+
+    Attributes:
+        cuts_left: How many answers `cut_commits_of` has still to swallow.
+    """
 
     def __init__(self, url: str) -> None:
         self._server_parameters = conninfo_to_dict(url)
-        self._url = url
         self._cut = False
+        self._statement = b""
+        self.cuts_left = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy")
         self._server: asyncio.Server | None = None
@@ -40,11 +46,22 @@ class AnswerCuttingProxy:
         """The database's URL by way of this proxy."""
         assert self._server is not None
         port = self._server.sockets[0].getsockname()[1]
-        return make_conninfo(self._url, host="127.0.0.1", port=port, sslmode="disable")
+        user, password, database = (
+            quote(str(self._server_parameters.get(name) or ""), safe="") for name in ("user", "password", "dbname")
+        )
+        login = f"{user}:{password}" if password else user
+        return f"postgresql://{login}@127.0.0.1:{port}/{database}?sslmode=disable"
 
     def cut_answers(self) -> None:
         """Break the connection instead of passing on the server's next answer; the request has reached it."""
         self._cut = True
+
+    def cut_commits_of(self, statement: bytes, times: int) -> None:
+        """Break the connection instead of passing on the answer to the next commits of transactions with a statement.
+
+        A connection that has prepared the statement no longer shows it.
+        """
+        self._statement, self.cuts_left = statement, times
 
     def mend(self) -> None:
         """Pass on everything again."""
@@ -63,22 +80,40 @@ class AnswerCuttingProxy:
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server_reader, server_writer = await self._connect()
+        unanswered = asyncio.Event()
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._pass_on(reader, server_writer, answers=False))
-                tasks.create_task(self._pass_on(server_reader, writer, answers=True))
+                tasks.create_task(self._pass_requests(reader, server_writer, unanswered))
+                tasks.create_task(self._pass_answers(server_reader, writer, unanswered))
         except* (ConnectionError, EOFError):
             pass
         finally:
             writer.close()
             server_writer.close()
 
-    async def _pass_on(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, answers: bool) -> None:
-        while data := await source.read(65_536):
-            if answers and self._cut:
+    async def _pass_requests(
+        self, client: asyncio.StreamReader, server: asyncio.StreamWriter, unanswered: asyncio.Event
+    ) -> None:
+        concerned = False
+        while data := await client.read(65_536):
+            concerned = concerned or (self.cuts_left > 0 and self._statement in data)
+            if b"COMMIT" in data:
+                if concerned:
+                    self.cuts_left -= 1
+                    unanswered.set()
+                concerned = False
+            server.write(data)
+            await server.drain()
+        raise EOFError
+
+    async def _pass_answers(
+        self, server: asyncio.StreamReader, client: asyncio.StreamWriter, unanswered: asyncio.Event
+    ) -> None:
+        while data := await server.read(65_536):
+            if self._cut or unanswered.is_set():
                 break
-            sink.write(data)
-            await sink.drain()
+            client.write(data)
+            await client.drain()
         raise EOFError
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

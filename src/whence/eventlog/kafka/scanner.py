@@ -4,11 +4,11 @@ import time
 from collections.abc import Iterator
 
 import confluent_kafka
-from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka import KafkaError, Message, TopicPartition
 
 from whence.domain.errors import DependencyUnavailable, LogDamaged
 from whence.eventlog.kafka.client import kafka_errors, unavailable
-from whence.eventlog.kafka.consumer import reading_settings, to_record
+from whence.eventlog.kafka.consumer import DRAIN_SECONDS, reading_settings, to_record
 from whence.eventlog.kafka.topic import TopicAdmin
 from whence.eventlog.places import KafkaPlace
 from whence.eventlog.port import Record, Watermarks, check_partitions
@@ -65,10 +65,8 @@ class KafkaScanner:
     def _chunks(self, partition: int, end: int) -> Iterator[list[Record]]:
         heard_at = time.monotonic()
         while True:
-            with kafka_errors():
-                messages = self._driver.consume(CHUNK_RECORDS, POLL_SECONDS)
             records, done = [], False
-            for message in messages:
+            for message in self._read():
                 if (error := message.error()) is not None:
                     done = done or self._at_end(error, partition)
                 elif (message.offset() or 0) < end:
@@ -84,6 +82,12 @@ class KafkaScanner:
                 raise DependencyUnavailable(
                     "kafka", f"Kafka sends nothing of partition {partition} though there is more"
                 )
+
+    def _read(self) -> list[Message]:
+        """What is there, waiting for a first message only: the driver would wait until there are so many."""
+        with kafka_errors():
+            messages = self._driver.consume(1, POLL_SECONDS)
+            return messages + self._driver.consume(CHUNK_RECORDS - 1, DRAIN_SECONDS) if messages else []
 
     @staticmethod
     def _at_end(error: KafkaError, partition: int) -> bool:
