@@ -2,8 +2,8 @@
 
 import os
 import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psycopg
@@ -52,19 +52,21 @@ class Installation:
         namespace: The schema.
         log_url: Of a Kafka that has the log; the database has it if empty.
         replication: Of the topic.
+        security: The client's own settings for TLS and SASL.
     """
 
     url: str
     namespace: str
     log_url: str = ""
     replication: int = 1
+    security: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def log(self) -> LogPlace:
         """Where its event log lies."""
         if not self.log_url:
             return PostgresPlace(self.url, self.namespace, PARTITIONS)
-        return parse_kafka_url(self.log_url, self.namespace, partitions=PARTITIONS, replication=self.replication)
+        return parse_kafka_url(self.log_url, self.namespace, self.security, PARTITIONS, self.replication)
 
     @property
     def settings(self) -> dict[str, str]:

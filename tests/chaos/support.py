@@ -8,13 +8,14 @@ import signal
 import socket
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from conftest import PARTITIONS, Installation
 from integration.aggregate.support import Fields, Shop, event, record
+from integration.service import Reply, Service
 from program import PATIENCE_SECONDS, Program, get, until
 from whence.aggregate.reconcile import reconciliation
 from whence.domain.errors import DependencyUnavailable
@@ -79,8 +80,12 @@ class Oracle:
             received_at=now.isoformat(),
             occurred_at=(now - self._age()).isoformat(),
         )
-        self._events[f"e{number}"] = made
+        self.note(made)
         return made
+
+    def note(self, fields: Fields) -> None:
+        """An event that somebody else sends, with an id of its own, until it is acknowledged."""
+        self._events[fields["event_id"]] = fields
 
     def _age(self) -> timedelta:
         least, most = AGES
@@ -157,14 +162,19 @@ class Oracle:
 
 
 class Worker:
-    """A `whence serve aggregate` that may be killed and started again."""
+    """A `whence serve` that may be killed and started again."""
 
-    def __init__(self, program: Program, installation: Installation, database_url: str = "") -> None:
-        """Work for an installation, perhaps by another way to its database."""
+    def __init__(
+        self,
+        program: Program,
+        installation: Installation,
+        service: str = "aggregate",
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        """Serve an installation; *settings* count more than its own."""
         self._program = program
-        self._settings = {**installation.settings, "WHENCE_LOG_LEVEL": "error"}
-        if database_url:
-            self._settings["WHENCE_DATABASE_URL"] = database_url
+        self._service = service
+        self._settings = {**installation.settings, "WHENCE_LOG_LEVEL": "error", **(settings or {})}
         self._port = 0
         self._process: subprocess.Popen[str] | None = None
 
@@ -179,7 +189,7 @@ class Worker:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self._port = free.getsockname()[1]
-        words = ("serve", "aggregate", "--port", str(self._port))
+        words = ("serve", self._service, "--port", str(self._port))
         self._process = self._program.start(*words, **self._settings, WHENCE_FAILPOINTS=failpoints)
 
     def is_running(self) -> bool:
@@ -210,6 +220,10 @@ class Worker:
     def is_ready(self) -> bool:
         """Whether it says that it works."""
         return get(f"http://127.0.0.1:{self._port}/readyz")[0] == 200
+
+    def ask(self, method: str, path: str, document: object = None) -> Reply:
+        """One request."""
+        return Service(self._port, self.process).ask(method, path, document)
 
     def is_frozen(self) -> bool:
         """Whether it has been stopped by a signal."""

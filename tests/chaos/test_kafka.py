@@ -79,7 +79,7 @@ def test_kills_at_six_steps_of_the_transaction(oracle: Oracle, on_kafka: Install
 
 def test_commits_whose_answers_are_lost_count_once(oracle: Oracle, on_kafka: Installation, program: Program) -> None:
     with AnswerCuttingProxy(on_kafka.url) as proxy:
-        worker = Worker(program, on_kafka, database_url=proxy.url)
+        worker = Worker(program, on_kafka, settings={"WHENCE_DATABASE_URL": proxy.url})
         proxy.cut_commits_of(b"UPDATE partition_position", LOST_COMMITS)
         worker.start()
         for _ in range(LOST_COMMITS):

@@ -78,7 +78,15 @@ class AnswerCuttingProxy:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
 
+    async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """What a client and we settle before anything is relayed: nothing."""
+
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self._greet(reader, writer)
+        except ConnectionError:
+            writer.close()
+            return
         server_reader, server_writer = await self._connect()
         unanswered = asyncio.Event()
         try:

@@ -39,7 +39,12 @@ def kafka_errors() -> Iterator[None]:
         raise unavailable(error.args[0] if error.args else error) from error
 
 
-def unavailable(error: object) -> DependencyUnavailable:
-    """The error of our family for one of the driver's."""
+def unavailable(error: object, cause: str = "") -> DependencyUnavailable:
+    """The error of our family for one of the driver's, with what has probably caused it."""
+    return DependencyUnavailable("kafka", f"Kafka does not serve us: {told(error, cause)}")
+
+
+def told(error: object, cause: str = "") -> str:
+    """What an error of the driver says."""
     detail = error.str() or error.name() if isinstance(error, KafkaError) else str(error)
-    return DependencyUnavailable("kafka", f"Kafka does not serve us: {detail}")
+    return f"{detail} ({cause})" if cause else detail

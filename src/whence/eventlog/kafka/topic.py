@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPa
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType
 
 from whence.domain.errors import BrokenInvariant, DependencyUnavailable, FieldProblem, InvalidInput, LogDamaged
-from whence.eventlog.kafka.client import REQUEST_TIMEOUT_SECONDS, client_settings, kafka_errors, unavailable
+from whence.eventlog.kafka.client import REQUEST_TIMEOUT_SECONDS, client_settings, kafka_errors, told, unavailable
 from whence.eventlog.places import KafkaPlace
 from whence.eventlog.port import Watermarks
 
@@ -59,7 +60,10 @@ class TopicAdmin:
 
     def __init__(self, place: KafkaPlace, application: str) -> None:
         self._place = place
-        self._client = AdminClient(client_settings(place, f"{application}-admin"))
+        # Of an unreachable cluster requests say only that they got no answer; this says why.
+        self._troubles: deque[KafkaError] = deque(maxlen=1)
+        callbacks: dict[str, Any] = {"error_cb": self._note}
+        self._client = AdminClient(client_settings(place, f"{application}-admin") | callbacks)
 
     def facts(self, timeout_seconds: float = REQUEST_TIMEOUT_SECONDS) -> TopicFacts:
         """The topic's identity now.
@@ -75,7 +79,7 @@ class TopicAdmin:
         except KafkaException as error:
             if error.args[0].code() in _MISSING:
                 raise LogDamaged(f"Kafka has no topic {topic}: create it with `whence migrate`") from error
-            raise unavailable(error.args[0]) from error
+            raise unavailable(error.args[0], self._trouble()) from error
         return TopicFacts(log_id_of(str(found.topic_id)), len(found.partitions))
 
     def watermarks(self, partition: int) -> Watermarks:
@@ -105,8 +109,7 @@ class TopicAdmin:
             return self._not_created(error)
         return True
 
-    @staticmethod
-    def _not_created(error: KafkaException) -> bool:
+    def _not_created(self, error: KafkaException) -> bool:
         cause = error.args[0]
         if cause.code() == KafkaError.TOPIC_ALREADY_EXISTS:
             return False
@@ -114,7 +117,8 @@ class TopicAdmin:
             raise InvalidInput(
                 [FieldProblem("WHENCE_KAFKA_REPLICATION", f"the cluster refuses: {cause.str()}")]
             ) from error
-        raise DependencyUnavailable("kafka", f"Kafka does not make the topic: {cause.str()}") from error
+        detail = told(cause, self._trouble())
+        raise DependencyUnavailable("kafka", f"Kafka does not make the topic: {detail}") from error
 
     def config_problems(self) -> list[FieldProblem]:
         """What is not as we need it in the topic's settings; the ones that would break exactness come first."""
@@ -141,11 +145,20 @@ class TopicAdmin:
             except KafkaException as error:
                 cause = error.args[0]
                 if attempt + 1 == SETTLING_ATTEMPTS or cause.code() not in _SETTLING:
-                    raise unavailable(cause) from error
+                    raise unavailable(cause, self._trouble()) from error
             time.sleep(SETTLING_PAUSE_SECONDS)
             with kafka_errors():
                 self._client.list_topics(timeout=REQUEST_TIMEOUT_SECONDS)
         raise BrokenInvariant("the loop returns or raises")
+
+    def _trouble(self) -> str:
+        """What the driver met last on its way to the brokers, told once; "" if nothing."""
+        self._client.poll(0)
+        return self._troubles.pop().str() if self._troubles else ""
+
+    def _note(self, error: KafkaError) -> None:
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:
+            self._troubles.append(error)
 
 
 def prepare_topic(place: KafkaPlace) -> list[str]:
