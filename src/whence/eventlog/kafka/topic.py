@@ -82,6 +82,14 @@ class TopicAdmin:
             raise unavailable(error.args[0], self._trouble()) from error
         return TopicFacts(log_id_of(str(found.topic_id)), len(found.partitions))
 
+    def exists(self) -> bool:
+        """Whether there is such a topic."""
+        try:
+            self.facts()
+        except LogDamaged:
+            return False
+        return True
+
     def watermarks(self, partition: int) -> Watermarks:
         """The offsets that the partition can give now, asked from its leader."""
         place = TopicPartition(self._place.topic, partition)
@@ -169,7 +177,8 @@ def prepare_topic(place: KafkaPlace) -> list[str]:
         InvalidInput: If the cluster refuses it, or a setting of a topic that others made would break exactness.
     """
     admin = TopicAdmin(place, "migrate")
-    made = admin.create(place.partitions, place.replication)
+    # Asked first: whoever may use a topic that others made need not be allowed to make one.
+    made = not admin.exists() and admin.create(place.partitions, place.replication)
     problems = admin.config_problems()
     if fatal := [problem for problem in problems if problem.field in EXACTNESS_CONFIG]:
         raise InvalidInput(fatal)
@@ -179,11 +188,7 @@ def prepare_topic(place: KafkaPlace) -> list[str]:
 
 def missing_topic(place: KafkaPlace) -> list[str]:
     """What `prepare_topic` would do now."""
-    try:
-        TopicAdmin(place, "migrate").facts()
-    except LogDamaged:
-        return [f"topic {place.topic} to be made"]
-    return []
+    return [] if TopicAdmin(place, "migrate").exists() else [f"topic {place.topic} to be made"]
 
 
 def log_id_of(topic_id: str) -> str:
