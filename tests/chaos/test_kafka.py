@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing
 
 import pytest
 from confluent_kafka import OFFSET_END, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, NewPartitions
 
 from chaos.support import BROKEN, SEED, Oracle, Worker, expire_leases, of_partition
 from chaos.traffic import Traffic, flowing
@@ -150,15 +150,34 @@ def test_unread_records_that_are_deleted_halt_their_partition_and_the_others_go_
     assert oracle.shop.counts() == others + counted
 
 
-def test_a_topic_that_is_made_anew_halts_every_partition(
-    oracle: Oracle, on_kafka: Installation, program: Program, kafka: KafkaCluster
+def make_anew(cluster: KafkaCluster, installation: Installation) -> None:
+    """Delete the topic and make it once more under the same name."""
+    admin, topic = AdminClient({"bootstrap.servers": cluster.bootstrap}), topic_of(installation)
+    admin.delete_topics([topic])[topic].result(PATIENCE_SECONDS)
+    assert until(lambda: topic not in admin.list_topics(timeout=10).topics)
+    prepare(installation.log)
+
+
+def add_a_partition(cluster: KafkaCluster, installation: Installation) -> None:
+    """Let the topic have one partition more."""
+    admin, topic = AdminClient({"bootstrap.servers": cluster.bootstrap}), topic_of(installation)
+    admin.create_partitions([NewPartitions(topic, PARTITIONS + 1)])[topic].result(PATIENCE_SECONDS)
+
+
+@pytest.mark.parametrize("change", [make_anew, add_a_partition])
+def test_a_topic_that_is_no_longer_the_one_we_know_halts_every_partition(
+    change: Callable[[KafkaCluster, Installation], None],
+    oracle: Oracle,
+    on_kafka: Installation,
+    program: Program,
+    kafka: KafkaCluster,
 ) -> None:
     worker = Worker(program, on_kafka)
     worker.start()
     oracle.append(200)
     oracle.wait_until_drained()
     counted = oracle.counts()
-    make_anew(kafka, on_kafka)
+    change(kafka, on_kafka)
     oracle.append(400)
     assert until(lambda: worker.halted() == set(range(PARTITIONS)))
     worker.stop()
@@ -217,14 +236,6 @@ def delete_unread(cluster: KafkaCluster, installation: Installation, partition: 
     end = TopicPartition(topic_of(installation), partition, OFFSET_END)
     admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
     admin.delete_records([end])[end].result(PATIENCE_SECONDS)
-
-
-def make_anew(cluster: KafkaCluster, installation: Installation) -> None:
-    """Delete the topic and make it once more under the same name."""
-    admin, topic = AdminClient({"bootstrap.servers": cluster.bootstrap}), topic_of(installation)
-    admin.delete_topics([topic])[topic].result(PATIENCE_SECONDS)
-    assert until(lambda: topic not in admin.list_topics(timeout=10).topics)
-    prepare(installation.log)
 
 
 def wait_for_replicas(cluster: KafkaCluster, installation: Installation) -> None:
