@@ -84,13 +84,16 @@ class Stores:
         if embed_kafka and settings.log_url:
             problem = "WHENCE_LOG_URL names a log in PostgreSQL; unset it to have an embedded Kafka"
             raise InvalidInput([FieldProblem("--log", problem)])
+        broker = EmbeddedKafka(self._state.kafka)
+        if embed_kafka:
+            broker.bring()  # first of all: it may be impossible, or take a while
         if not settings.database_url:
             database = KAFKA_DATABASE if embed_kafka else DATABASE
             server = EmbeddedPostgres(self._state.postgres, self._state.log("postgresql"), database)
             settings = settings.model_copy(update={"database_url": self._start("postgresql", server, started)})
         if embed_kafka:
-            broker = self._start("kafka", EmbeddedKafka(self._state.kafka), started)
-            settings = on_embedded_kafka(settings, f"{broker}/{settings.namespace}.events")
+            url = self._start("kafka", broker, started)
+            settings = on_embedded_kafka(settings, f"{url}/{settings.namespace}.events")
         return settings
 
     def tend(self, report: Callable[[str], None]) -> bool:

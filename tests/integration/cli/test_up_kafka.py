@@ -99,6 +99,15 @@ def test_up_ends_a_broker_that_a_killed_supervisor_left_hanging(on_kafka: Progra
     assert everything_is_healthy(on_kafka)
 
 
+def test_the_demonstration_runs_on_kafka(on_kafka: Program) -> None:
+    done = on_kafka.run("demo", "--exit", "--json", "--log", "kafka")
+    assert done.returncode == 0, done.stderr
+    story = json.loads(done.stdout)
+    assert story["endpoints"]["log_url"].startswith("kafka://")
+    assert story["visitor"]["moves"]
+    assert on_kafka.status() == {}
+
+
 def test_a_log_in_postgresql_and_an_embedded_kafka_exclude_each_other(program: Program) -> None:
     done = program.run("up", "--log", "kafka", WHENCE_LOG_URL="postgresql:///elsewhere")
     assert done.returncode == 2

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from whence.embedded.kafka.broker import STOP_SECONDS, running_pid, unnoted_pids
 from whence.embedded.kafka.cluster import KafkaCluster
+from whence.embedded.kafka.jars import bring_jars
 from whence.embedded.processes import birth, stop_process
 from whence.embedded.watchdog import Watchdog
 
@@ -22,6 +23,14 @@ class EmbeddedKafka:
     def pid(self) -> int | None:
         """The broker's process while it runs under this object."""
         return running_pid(self._cluster.nodes[0]) if self._watchdog is not None else None
+
+    def bring(self) -> None:
+        """Bring Kafka's jars unless they are there.
+
+        Raises:
+            DependencyUnavailable: If Java or Maven is missing, or the download fails.
+        """
+        bring_jars(self._folder)
 
     def start(self) -> str:
         """Start the broker unless it runs, after stopping what an earlier process has left of it.
