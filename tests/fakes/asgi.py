@@ -42,7 +42,7 @@ def call(
         app: The application.
         method: The HTTP method.
         target: Path and query, percent-encoded as on the wire.
-        body: The body, or its parts as a chunked one.
+        body: The body, sent with its length, or its parts as a chunked one.
         headers: Request headers.
         stall: Whether the body never ends: after its parts nothing more comes.
     """
@@ -54,6 +54,8 @@ async def exchange(
 ) -> Answer:
     """Send one request from a running loop; arguments as in `call`."""
     path, _, query = target.partition("?")
+    if len(parts) == 1 and parts[0] and not stall:
+        headers = {"content-length": str(len(parts[0]))} | dict(headers)
     scope = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},

@@ -20,7 +20,6 @@ from whence.domain.event_fields import (
     EventRules,
     context_problem,
     field_problems,
-    text_problem,
     time_problem,
 )
 from whence.domain.events import (
@@ -56,6 +55,18 @@ class _Incoming(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 _decode = msgspec.json.Decoder(_Incoming).decode
+_ODD_IDS = frozenset({".", ".."})
+
+
+def valid_event(raw: bytes, rules: EventRules) -> LoggedEvent | None:
+    """The event that *raw* is, as JSON; None if anything is wrong with it, which `check_event` names."""
+    if len(raw) > MAX_EVENT_BYTES:
+        return None
+    try:
+        incoming = _decode(raw)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    return _logged(incoming, rules) if _is_valid(incoming, rules) else None
 
 
 def check_event(raw: bytes, rules: EventRules) -> LoggedEvent:
@@ -65,15 +76,7 @@ def check_event(raw: bytes, rules: EventRules) -> LoggedEvent:
         MalformedInput: If it is not JSON.
         InvalidEvent: With every problem that it has.
     """
-    if len(raw) <= MAX_EVENT_BYTES:
-        try:
-            incoming = _decode(raw)
-        except (msgspec.MsgspecError, ValueError, RecursionError):
-            pass
-        else:
-            if _is_valid(incoming, rules):
-                return _logged(incoming, rules)
-    return check_document(read_json(raw), rules, len(raw))
+    return valid_event(raw, rules) or check_document(read_json(raw), rules, len(raw))
 
 
 def check_document(document: object, rules: EventRules, size_bytes: int | None = None) -> LoggedEvent:
@@ -137,13 +140,17 @@ def _integer(digits: str) -> int | float:
 
 
 def _is_valid(event: _Incoming, rules: EventRules) -> bool:
-    """What msgspec does not check: whether a decoded event is valid; `field_problems` says why not."""
+    """What msgspec does not check: whether a decoded event is valid; `field_problems` says why not.
+
+    (Lone surrogates do not pass msgspec.)
+    """
     subject = event.user_id or event.session_id
     texts = (event.item_id, event.event_id, event.user_id, event.session_id, event.recommendation_id, event.surface)
     return (
         subject is not None
         and event.event_type in rules.types.weights
-        and not any(text is not None and text_problem(text) for text in texts)
+        and _ODD_IDS.isdisjoint(texts)
+        and "\x00" not in "".join(filter(None, texts))
         and (event.event_id is not None or rules.backfill is None)
         and (event.occurred_at is None or time_problem(event.occurred_at, rules) is None)
         and (event.context is None or context_problem(event.context) is None)

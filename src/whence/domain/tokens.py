@@ -26,8 +26,13 @@ class FreshnessToken:
 
     def __str__(self) -> str:
         return f"{self.log_id}." + ",".join(
-            f"{partition}:{offset}" for partition, offset in sorted(self.offsets.items())
+            [f"{partition}:{offset}" for partition, offset in sorted(self.offsets.items())]
         )
+
+
+def token_of(log_id: str, partition: int, next_offset: int) -> str:
+    """The token of one place."""
+    return f"{log_id}.{partition}:{next_offset}"
 
 
 def parse_token(text: str) -> FreshnessToken:

@@ -7,15 +7,13 @@ Every adapter passes `tests/integration/eventlog/conformance.py`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 MAX_CALL_RECORDS = 1_000
 """Records of one append: the API's largest batch."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewRecord:
+class NewRecord(NamedTuple):
     """A record to append."""
 
     partition: int
@@ -56,7 +54,7 @@ def check_call(records: Sequence[NewRecord], partitions: int) -> None:
     """
     if len(records) > MAX_CALL_RECORDS:
         raise ValueError(f"an append takes at most {MAX_CALL_RECORDS} records, not {len(records)}")
-    check_partitions((record.partition for record in records), partitions)
+    check_partitions([record.partition for record in records], partitions)
 
 
 def check_partitions(asked: Iterable[int], partitions: int) -> None:

@@ -4,30 +4,38 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import msgspec
 
-from whence.domain.errors import DependencyUnavailable, InvalidEvent, InvalidInput, MalformedInput, OutcomeUnknown
-from whence.domain.event_checks import check_document, check_event
+from whence.domain.errors import (
+    DependencyUnavailable,
+    InvalidEvent,
+    InvalidInput,
+    MalformedInput,
+    OutcomeUnknown,
+    PartlyAppended,
+)
+from whence.domain.event_checks import check_document, check_event, valid_event
 from whence.domain.event_fields import EventRules
 from whence.domain.events import EventTypes, LoggedEvent
 from whence.domain.identity import new_event_id
 from whence.domain.partition import partition_of
-from whence.domain.tokens import FreshnessToken
+from whence.domain.tokens import FreshnessToken, token_of
 from whence.eventlog.port import Appender, NewRecord
 from whence.ingest.metrics import ACCEPTED, APPEND_DURATION, REFUSED
 from whence.kit.clock import Clock
+from whence.kit.deadlines import Deadlines
 from whence.kit.metrics import Metrics
 
 APPEND_TIMEOUT_SECONDS = 5.0
 """A client hears of its event's fate within this time; below the grace that a stop gives to requests in flight."""
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """An event that the log has."""
+class Accepted(msgspec.Struct, frozen=True):
+    """An event that the log has; as JSON the answer's body."""
 
     event_id: str
     token: str
@@ -46,17 +54,25 @@ Entry = bytes | object
 """One entry of a batch: its JSON, or the document where the whole batch had to be read to find what is wrong."""
 
 
+PARTITION_MEMORY_KEYS = 50_000
+"""Keys whose partition is remembered: a visitor sends several events, and murmur2 in Python takes a microsecond."""
+
+_partition_of = lru_cache(maxsize=PARTITION_MEMORY_KEYS)(partition_of)
+
+
 @dataclass(frozen=True, slots=True)
 class BatchOutcome:
     """What became of a batch.
 
     Attributes:
         checked: For each entry its event, or what is wrong with it.
-        token: Covers every partition that the events went to; None if none is in the log for certain.
-        failure: Why the log does not have the events, if so.
+        missing: Places in *checked* of events that are not in the log for certain.
+        token: Covers every partition that the others went to; None if there are none.
+        failure: Why the log does not have the missing ones, if so.
     """
 
     checked: Sequence[LoggedEvent | InvalidInput]
+    missing: frozenset[int] = frozenset()
     token: str | None = None
     failure: DependencyUnavailable | None = None
 
@@ -70,19 +86,31 @@ class Acceptor:
         self._clock = clock
         self._metrics = metrics
         self._encode = msgspec.json.Encoder().encode
+        self._deadlines = Deadlines()
 
-    async def accept(self, raw: bytes) -> Accepted:
-        """Take one live event.
+    def valid(self, raw: bytes) -> LoggedEvent | None:
+        """The live event that *raw* is, with an id; None if anything is wrong with it."""
+        event = valid_event(raw, EventRules(self._types, self._clock.now()))
+        return None if event is None else _with_id(event)
+
+    def check(self, raw: bytes) -> LoggedEvent:
+        """The same.
 
         Raises:
             InvalidInput: If it is not a valid event.
-            NotLogged: If the log did not take it, or its outcome is unknown.
         """
         try:
-            event = _with_id(check_event(raw, EventRules(self._types, self._clock.now())))
+            return _with_id(check_event(raw, EventRules(self._types, self._clock.now())))
         except InvalidInput:
             self._metrics.inc(REFUSED, "single", "invalid")
             raise
+
+    async def accept(self, event: LoggedEvent) -> Accepted:
+        """Take one live event.
+
+        Raises:
+            NotLogged: If the log did not take it, or its outcome is unknown.
+        """
         record = self._record(event)
         event_id = event.event_id or ""
         try:
@@ -90,10 +118,10 @@ class Acceptor:
         except DependencyUnavailable as error:
             raise NotLogged(event_id, error) from error
         self._metrics.inc(ACCEPTED, event.event_type, "single")
-        return Accepted(event_id, self._token({record.partition: offset + 1}))
+        return Accepted(event_id, token_of(self._appender.log_id, record.partition, offset + 1))
 
     async def accept_batch(self, entries: Sequence[Entry], backfill: str | None) -> BatchOutcome:
-        """Take the valid ones of up to `MAX_BATCH_EVENTS` entries: all of those or none.
+        """Take the valid ones of up to `MAX_BATCH_EVENTS` entries.
 
         Args:
             entries: In the client's order.
@@ -101,49 +129,63 @@ class Acceptor:
         """
         rules = EventRules(self._types, self._clock.now(), backfill)
         checked = [_check(entry, rules) for entry in entries]
+        places = [place for place, event in enumerate(checked) if isinstance(event, LoggedEvent)]
         events = [event for event in checked if isinstance(event, LoggedEvent)]
         self._metrics.inc(REFUSED, "batch", "invalid", by=len(checked) - len(events))
         records = [self._record(event) for event in events]
-        try:
-            offsets = await self._append(records, "batch") if records else []
-        except DependencyUnavailable as error:
-            return BatchOutcome(checked, failure=error)
-        for event_type, count in Counter(event.event_type for event in events).items():
+        offsets, failure = await self._append_known(records)
+        for event_type, count in Counter(
+            [event.event_type for event, offset in zip(events, offsets, strict=True) if offset is not None]
+        ).items():
             self._metrics.inc(ACCEPTED, event_type, "batch", by=count)
-        next_offsets: dict[int, int] = {}
-        for record, offset in zip(records, offsets, strict=True):
-            next_offsets[record.partition] = max(next_offsets.get(record.partition, 0), offset + 1)
-        return BatchOutcome(checked, self._token(next_offsets) if offsets else None)
+        missing = [place for place, offset in zip(places, offsets, strict=True) if offset is None]
+        return BatchOutcome(checked, frozenset(missing), self._token(records, offsets), failure)
 
-    async def check(self) -> None:
-        """Raise DependencyUnavailable if the log does not answer now."""
-        await self._appender.check()
+    async def _append_known(
+        self, records: Sequence[NewRecord]
+    ) -> tuple[Sequence[int | None], DependencyUnavailable | None]:
+        """The offsets of those records that are in the log for certain, and why it is not all, if so."""
+        if not records:
+            return [], None
+        try:
+            return await self._append(records, "batch"), None
+        except PartlyAppended as error:
+            return error.offsets, error
+        except DependencyUnavailable as error:
+            return [None] * len(records), error
 
     def _record(self, event: LoggedEvent) -> NewRecord:
         key = event.subject.encode()
-        return NewRecord(partition_of(key, self._appender.partitions), key, self._encode(event))
+        return NewRecord(_partition_of(key, self._appender.partitions), key, self._encode(event))
 
     async def _append(self, records: Sequence[NewRecord], transport: str) -> list[int]:
         started = time.perf_counter()
+        deadline = asyncio.get_running_loop().time() + APPEND_TIMEOUT_SECONDS
         try:
-            async with asyncio.timeout(APPEND_TIMEOUT_SECONDS):
-                offsets = await self._appender.append(records)
+            return await self._deadlines.wait(self._appender.append(records), deadline)
         except TimeoutError:
             self._metrics.inc(REFUSED, transport, "unknown", by=len(records))
             raise OutcomeUnknown("log", f"the event log did not answer within {APPEND_TIMEOUT_SECONDS:g} s") from None
         except DependencyUnavailable as error:
             reason = "unknown" if isinstance(error, OutcomeUnknown) else "unavailable"
-            self._metrics.inc(REFUSED, transport, reason, by=len(records))
+            missing = error.offsets.count(None) if isinstance(error, PartlyAppended) else len(records)
+            self._metrics.inc(REFUSED, transport, reason, by=missing)
             raise
         finally:
             self._metrics.observe(APPEND_DURATION, time.perf_counter() - started)
-        return offsets
 
-    def _token(self, next_offsets: Mapping[int, int]) -> str:
-        return str(FreshnessToken(self._appender.log_id, next_offsets))
+    def _token(self, records: Sequence[NewRecord], offsets: Sequence[int | None]) -> str | None:
+        next_offsets: dict[int, int] = {}
+        for record, offset in zip(records, offsets, strict=True):
+            if offset is not None and offset >= next_offsets.get(record.partition, 0):
+                next_offsets[record.partition] = offset + 1
+        return str(FreshnessToken(self._appender.log_id, next_offsets)) if next_offsets else None
 
 
 def _check(entry: Entry, rules: EventRules) -> LoggedEvent | InvalidInput:
+    event = valid_event(entry, rules) if isinstance(entry, bytes) else None
+    if event is not None:
+        return _with_id(event)
     try:
         return _with_id(check_event(entry, rules) if isinstance(entry, bytes) else check_document(entry, rules))
     except MalformedInput as error:

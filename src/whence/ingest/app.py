@@ -8,7 +8,7 @@ from whence.eventlog.port import Appender
 from whence.ingest.accept import Acceptor
 from whence.ingest.bodies import MAX_BATCH_BYTES
 from whence.ingest.metrics import INGEST_METRICS
-from whence.ingest.routes import BATCH_PATH, event_routers
+from whence.ingest.routes import BATCH_PATH, EVENTS_PATH, batch_short_cut, event_routers, single_short_cut
 from whence.ingest.schemas import component_schemas
 from whence.kit.body_limits import EdgeLimits
 from whence.kit.clock import Clock
@@ -29,8 +29,10 @@ def build_app(appender: Appender, types: EventTypes, clock: Clock, keys: Sequenc
     """The application over a log."""
     about = _about(types)
     metrics = make_metrics(about.service, event_routers(None), INGEST_METRICS, {"event_type": types.names})
-    routers = event_routers(Acceptor(appender, types, clock, metrics))
-    return create_app(about, routers, metrics, Readiness({"log": appender.check}), keys, LIMITS)
+    acceptor = Acceptor(appender, types, clock, metrics)
+    short_cuts = {EVENTS_PATH: single_short_cut(acceptor), BATCH_PATH: batch_short_cut(acceptor)}
+    readiness = Readiness({"log": appender.check})
+    return create_app(about, event_routers(acceptor), metrics, readiness, keys, LIMITS, short_cuts)
 
 
 def describe() -> dict[str, Any]:

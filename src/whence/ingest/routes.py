@@ -6,8 +6,10 @@ from typing import Annotated
 import msgspec
 import structlog
 from fastapi import APIRouter, Query, Request, Response
+from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
-from whence.domain.errors import DependencyUnavailable, InvalidInput, OutcomeUnknown
+from whence.domain.errors import InvalidInput, OutcomeUnknown
 from whence.domain.event_checks import MAX_BACKFILL_NAME_LENGTH, check_backfill_name
 from whence.domain.events import LoggedEvent
 from whence.ingest.accept import Acceptor, BatchOutcome, NotLogged
@@ -16,6 +18,7 @@ from whence.ingest.schemas import BatchAnswer, EventAccepted
 from whence.kit.openapi import problem_responses, request_body
 from whence.kit.parameters import JSON, DirectRoute, Route, check_content_type
 from whence.kit.problems import input_problem, problem_response, unavailable_problem
+from whence.kit.short_cut import Take
 
 EVENTS_PATH = "/v1/events"
 BATCH_PATH = "/v1/events/batch"
@@ -25,6 +28,8 @@ _BACKFILL_NOTE = (
     "The name of the backfill that these events belong to. Its events may be of any age and need an event_id; a "
     "repeat under the same name is recognised for good."
 )
+
+_encode = msgspec.json.Encoder().encode
 
 
 def event_routers(acceptor: Acceptor | None) -> list[APIRouter]:
@@ -54,15 +59,31 @@ def _single_router(acceptor: Acceptor | None) -> APIRouter:
     async def take_event(request: Request) -> Response:
         """Answers when the log has the event: from then on it is not lost, and a list read with `after` knows it."""
         check_content_type(request, [JSON])
-        raw = await request.body()
-        try:
-            accepted = await _ready(acceptor).accept(raw)
-        except NotLogged as error:
-            structlog.get_logger().warning("not logged", reason=str(error), request_id=request.scope["request_id"])
-            return problem_response(unavailable_problem(error.cause, {"event_id": error.event_id}), request.scope)
-        return _json({"event_id": accepted.event_id, "token": accepted.token}, 202)
+        ready = _ready(acceptor)
+        answer = await _take(ready, ready.check(await request.body()), request.scope)
+        return answer if isinstance(answer, Response) else Response(answer, 202, media_type=JSON)
 
     return router
+
+
+def single_short_cut(acceptor: Acceptor) -> Take:
+    """What takes one valid event without FastAPI; the answers are the same."""
+
+    async def take(raw: bytes, scope: Scope) -> bytes | Response | None:
+        event = acceptor.valid(raw)
+        return None if event is None else await _take(acceptor, event, scope)
+
+    return take
+
+
+async def _take(acceptor: Acceptor, event: LoggedEvent, scope: Scope) -> bytes | Response:
+    """The body of a 202, or the answer that the event is not logged."""
+    try:
+        accepted = await acceptor.accept(event)
+    except NotLogged as error:
+        structlog.get_logger().warning("not logged", reason=str(error), request_id=scope["request_id"])
+        return problem_response(unavailable_problem(error.cause, {"event_id": error.event_id}), scope)
+    return _encode(accepted)
 
 
 def _batch_router(acceptor: Acceptor | None) -> APIRouter:
@@ -94,9 +115,22 @@ def _batch_router(acceptor: Acceptor | None) -> APIRouter:
         media_type = check_content_type(request, [JSON, JSON_LINES])
         name = check_backfill_name(backfill) if backfill is not None else None
         entries = batch_entries(await request.body(), media_type)
-        return _batch_answer(await _ready(acceptor).accept_batch(entries, name), request)
+        return _batch_answer(await _ready(acceptor).accept_batch(entries, name), request.scope)
 
     return router
+
+
+def batch_short_cut(acceptor: Acceptor) -> Take:
+    """What takes a batch of live events as JSON without FastAPI; the answers are the same."""
+
+    async def take(raw: bytes, scope: Scope) -> Response | None:
+        try:
+            entries = batch_entries(raw, JSON)
+        except (InvalidInput, HTTPException):
+            return None
+        return _batch_answer(await acceptor.accept_batch(entries, None), scope)
+
+    return take
 
 
 def _ready(acceptor: Acceptor | None) -> Acceptor:
@@ -105,26 +139,23 @@ def _ready(acceptor: Acceptor | None) -> Acceptor:
     return acceptor
 
 
-def _batch_answer(outcome: BatchOutcome, request: Request) -> Response:
-    results = [_result(index, entry, outcome.failure) for index, entry in enumerate(outcome.checked)]
+def _batch_answer(outcome: BatchOutcome, scope: Scope) -> Response:
+    results = [_result(index, entry, outcome) for index, entry in enumerate(outcome.checked)]
     if failure := outcome.failure:
-        structlog.get_logger().warning("not logged", reason=str(failure), request_id=request.scope["request_id"])
+        structlog.get_logger().warning("not logged", reason=str(failure), request_id=scope["request_id"])
         if not isinstance(failure, OutcomeUnknown):
-            return problem_response(unavailable_problem(failure, {"results": results}), request.scope)
-    accepted = sum(result["status"] == HTTPStatus.ACCEPTED for result in results)
+            return problem_response(unavailable_problem(failure, {"results": results}), scope)
+    accepted = [result["status"] for result in results].count(HTTPStatus.ACCEPTED)
     rejected = len(results) - accepted
-    return _json({"accepted": accepted, "rejected": rejected, "token": outcome.token, "results": results}, 200)
+    body = {"accepted": accepted, "rejected": rejected, "token": outcome.token, "results": results}
+    return Response(_encode(body), 200, media_type=JSON)
 
 
-def _result(index: int, entry: LoggedEvent | InvalidInput, failure: DependencyUnavailable | None) -> dict[str, object]:
+def _result(index: int, entry: LoggedEvent | InvalidInput, outcome: BatchOutcome) -> dict[str, object]:
     if isinstance(entry, InvalidInput):
         problem = input_problem(entry)
         return {"index": index, "status": problem.status, "problem": problem.as_dict()}
-    if failure is not None:
-        problem = unavailable_problem(failure)
+    if outcome.failure is not None and index in outcome.missing:
+        problem = unavailable_problem(outcome.failure)
         return {"index": index, "status": 503, "event_id": entry.event_id, "problem": problem.as_dict()}
     return {"index": index, "status": 202, "event_id": entry.event_id}
-
-
-def _json(content: object, status: int) -> Response:
-    return Response(msgspec.json.encode(content), status, media_type=JSON)

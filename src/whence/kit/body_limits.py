@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive
 
+from whence.kit.deadlines import Deadlines
+
 BODY_TIMEOUT_SECONDS = 10.0
 """From the first byte asked for to the last: a slow line brings 64 KiB in that time, a stuck client is let go."""
 
@@ -58,13 +60,25 @@ class Buffered:
 class Body:
     """The receiving side of one request: ends a body that is too large, too slow, or one too many."""
 
-    __slots__ = ("_buffered", "_complete", "_deadline", "_max_bytes", "_receive", "_size_bytes", "_timeout_seconds")
+    __slots__ = (
+        "_buffered",
+        "_complete",
+        "_deadline",
+        "_deadlines",
+        "_max_bytes",
+        "_receive",
+        "_seconds",
+        "_size_bytes",
+    )
 
-    def __init__(self, receive: Receive, max_bytes: int, timeout_seconds: float, buffered: Buffered) -> None:
+    def __init__(
+        self, receive: Receive, max_bytes: int, timeout_seconds: float, buffered: Buffered, deadlines: Deadlines
+    ) -> None:
         self._receive = receive
         self._max_bytes = max_bytes
-        self._timeout_seconds = timeout_seconds
+        self._seconds = timeout_seconds
         self._buffered = buffered
+        self._deadlines = deadlines
         self._deadline = 0.0
         self._size_bytes = 0
         self._complete = False
@@ -86,15 +100,26 @@ class Body:
         self._complete = not message.get("more_body", False)
         return message
 
+    async def whole(self, length: int) -> bytes | None:
+        """A body of a known length; None if the client has gone. Raises as `receive` does.
+
+        That it is complete is seen from its length: to be told so costs a turn of the event loop and of the server.
+        """
+        data = b""
+        while len(data) < length:
+            message = await self.receive()
+            if message["type"] != "http.request":
+                return None
+            data += message.get("body", b"")
+        return data
+
     async def _in_time(self) -> Message:
-        loop = asyncio.get_running_loop()
-        self._deadline = self._deadline or loop.time() + self._timeout_seconds
+        self._deadline = self._deadline or asyncio.get_running_loop().time() + self._seconds
         try:
-            async with asyncio.timeout_at(self._deadline):
-                return await self._receive()
+            return await self._deadlines.wait(self._receive(), self._deadline)
         except TimeoutError:
-            seconds = f"{self._timeout_seconds:g} seconds"
-            raise HTTPException(408, f"The body did not arrive within {seconds}.", {"connection": "close"}) from None
+            problem = f"The body did not arrive within {self._seconds:g} seconds."
+            raise HTTPException(408, problem, {"connection": "close"}) from None
 
     def release(self) -> None:
         """Note that the body is out of memory."""

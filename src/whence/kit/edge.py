@@ -5,61 +5,20 @@ path, and bounds how large and how slow a body may be. (Packages for this cost 6
 """
 
 import asyncio
-import hashlib
-import hmac
-import re
-import secrets
 import time
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from whence.kit.body_limits import Body, Buffered, EdgeLimits
-from whence.kit.health import HEALTH_PATHS
-from whence.kit.metrics import LATENCY_BUCKETS_SECONDS, Label, Metric, Metrics
+from whence.kit.deadlines import Deadlines
+from whence.kit.keys import ApiKeys
+from whence.kit.metrics import Metric, Metrics
 from whence.kit.problems import INTERNAL, Problem, problem_response
+from whence.kit.requests import REQUEST_METRICS, UNMATCHED, Requests, new_request_id, usable_request_id
+from whence.kit.short_cut import ShortCut, Take
 
-OPEN_PATHS = frozenset(HEALTH_PATHS)
-"""Paths that never ask for a key: probes and scrapers have none."""
-
-UNMATCHED = "unmatched"
-"""The route label of requests that no route answers."""
-
-_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
-_STATUSES = tuple(str(status.value) for status in HTTPStatus)
-_CLIENT_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_REJECTIONS = {
-    400: "invalid",
-    401: "unauthenticated",
-    408: "timeout",
-    413: "too_large",
-    415: "invalid",
-    422: "invalid",
-    503: "unavailable",
-}
-_ROUTE = "http_route"
-
-REQUEST_DURATION = Metric(
-    "http_server_request_duration_seconds",
-    "histogram",
-    "From a request's head to the end of its answer.",
-    (
-        Label("http_request_method", _METHODS, other="_OTHER"),
-        Label(_ROUTE),
-        Label("http_response_status_code", _STATUSES),
-    ),
-    LATENCY_BUCKETS_SECONDS,
-    "the objectives for both APIs lie on edges",
-)
-ACTIVE_REQUESTS = Metric("http_server_active_requests", "gauge", "Requests that are being answered now.")
-REJECTED = Metric(
-    "http_server_request_rejected_total",
-    "counter",
-    "Requests refused, by reason.",
-    (Label("route"), Label("reason", tuple(sorted(set(_REJECTIONS.values()))))),
-)
 UNAUTHENTICATED = Problem("unauthenticated", 401, "Send an API key of this service as `Authorization: Bearer <key>`.")
 ABANDONED = Problem("overloaded", 503, "The service is stopping and gave this request up; send it again.")
 LOOP_LAG = Metric(
@@ -70,14 +29,8 @@ LOOP_LAG = Metric(
     (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
     "from a timer's own error to what no client waits for",
 )
-EDGE_METRICS = (REQUEST_DURATION, ACTIVE_REQUESTS, REJECTED, LOOP_LAG)
+EDGE_METRICS = (*REQUEST_METRICS, LOOP_LAG)
 """What every HTTP service counts."""
-
-
-def route_values(templates: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The values of the route labels for an application's route templates."""
-    values = (*sorted(set(templates)), UNMATCHED)
-    return {_ROUTE: values, "route": values}
 
 
 class Edge:
@@ -90,6 +43,7 @@ class Edge:
         keys: Sequence[str],
         limits: EdgeLimits,
         direct: Mapping[tuple[str, str], ASGIApp] | None = None,
+        short_cuts: Mapping[str, Take] | None = None,
     ) -> None:
         """Wrap an application.
 
@@ -99,51 +53,57 @@ class Edge:
             keys: The API keys; none leaves everything open.
             limits: Of bodies.
             direct: What answers instead for these pairs of method and path, exactly as they are written.
+            short_cuts: What takes the usual POSTs to these paths, exactly as they are written, before all that.
         """
         self._app = app
         self._direct = direct or {}
-        self._metrics = metrics
-        self._keys = [_digest(key.encode()) for key in keys]
+        self._keys = ApiKeys(keys)
         self._limits = limits
+        self._requests = Requests(metrics)
         self._buffered = Buffered(limits.buffered_bytes)
-        self._running: set[asyncio.Task[object]] = set()
+        self._deadlines = Deadlines()
+        self._short_cuts = {
+            path.encode(): ShortCut(path, take, self._requests, self._body) for path, take in (short_cuts or {}).items()
+        }
 
     def abandon(self) -> None:
         """Give up the requests that are still running, each with a 503; for the end of a stop that took too long."""
-        for task in self._running:
-            task.cancel()
+        self._requests.abandon()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        short_cut = self._short_cuts.get(scope["raw_path"])
+        if short_cut is None or not self._keys.admit(scope):
+            await self._long_way(scope, receive, send)
+        elif unread := await short_cut.answer(scope, receive, send):
+            await self._long_way(scope, unread, send)
+
+    async def _long_way(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         scope["request_id"] = request_id = _request_id(scope)
         answer = _Answer(send, request_id)
-        task = asyncio.current_task()
-        self._metrics.add(ACTIVE_REQUESTS, 1)
-        if task:
-            self._running.add(task)
+        task = self._requests.begin()
         try:
             await self._answer(scope, receive, answer)
         except asyncio.CancelledError:
             if not answer.status:
                 await problem_response(ABANDONED, scope)(scope, receive, answer.send)
         finally:
-            if task:
-                self._running.discard(task)
-            self._metrics.add(ACTIVE_REQUESTS, -1)
-            self._note(scope, answer.status, time.perf_counter() - started)
+            self._requests.end(task)
+            route = getattr(scope.get("route"), "path", UNMATCHED)
+            self._requests.note(scope["method"], route, answer.status, time.perf_counter() - started)
 
     async def _answer(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         path = scope["path"]
-        if self._keys and path not in OPEN_PATHS and not self._has_key(scope):
+        if not self._keys.admit(scope):
             await problem_response(UNAUTHENTICATED, scope)(scope, receive, answer.send)
             return
         # Routes match the path as it was sent, so that an id may contain an encoded slash; see `parameters.PathId`.
         scope["path"] = scope["raw_path"].decode("latin-1")
-        body = Body(receive, self._limits.of(path), self._limits.body_timeout_seconds, self._buffered)
+        body = self._body(path, receive)
         try:
             app = self._direct.get((scope["method"], scope["path"]), self._app)
             await app(scope, body.receive, answer.send)
@@ -154,20 +114,9 @@ class Edge:
         finally:
             body.release()
 
-    def _has_key(self, scope: Scope) -> bool:
-        """Compares with every key in constant time, whichever matches."""
-        scheme, _, key = next((value for name, value in scope["headers"] if name == b"authorization"), b"").partition(
-            b" "
-        )
-        given = _digest(key.strip())
-        matches = [hmac.compare_digest(given, known) for known in self._keys]
-        return scheme.lower() == b"bearer" and any(matches)
-
-    def _note(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", UNMATCHED)
-        self._metrics.observe(REQUEST_DURATION, seconds, scope["method"], route, str(status))
-        if reason := _REJECTIONS.get(status):
-            self._metrics.inc(REJECTED, route, reason)
+    def _body(self, path: str, receive: Receive) -> Body:
+        limits = self._limits
+        return Body(receive, limits.of(path), limits.body_timeout_seconds, self._buffered, self._deadlines)
 
 
 class _Answer:
@@ -188,13 +137,7 @@ class _Answer:
 
 
 def _request_id(scope: Scope) -> str:
-    """The client's own id if it is harmless, else a new one."""
     for name, value in scope["headers"]:
-        if name == b"x-request-id" and _CLIENT_REQUEST_ID.fullmatch(value):
-            return str(value, "ascii")
-    return secrets.token_hex(8)
-
-
-def _digest(key: bytes) -> bytes:
-    """Keys are compared as digests, so that their lengths do not show."""
-    return hashlib.sha256(key).digest()
+        if name == b"x-request-id":
+            return usable_request_id(value)
+    return new_request_id()

@@ -19,7 +19,7 @@ from whence import __version__
 from whence.domain.errors import DependencyUnavailable, InvalidInput
 from whence.kit.body_limits import EdgeLimits
 from whence.kit.docs_page import DOCS_PATHS, docs_routes
-from whence.kit.edge import EDGE_METRICS, Edge, route_values
+from whence.kit.edge import EDGE_METRICS, Edge
 from whence.kit.health import HEALTH_PATHS, Readiness
 from whence.kit.health_routes import health_routes
 from whence.kit.metrics import Metric, Metrics
@@ -33,6 +33,8 @@ from whence.kit.problems import (
     problem_response,
     unavailable_problem,
 )
+from whence.kit.requests import route_values
+from whence.kit.short_cut import Take
 
 OPENAPI_PATH = "/openapi.json"
 
@@ -110,6 +112,7 @@ def create_app(
     readiness: Readiness,
     keys: Sequence[str] = (),
     limits: EdgeLimits | None = None,
+    short_cuts: Mapping[str, Take] | None = None,
 ) -> Application:
     """The whole HTTP application of a service.
 
@@ -120,10 +123,11 @@ def create_app(
         readiness: What `/readyz` asks.
         keys: The API keys, any of which opens all routes; none leaves them open.
         limits: Of bodies, where the defaults do not fit.
+        short_cuts: Functions that answer the usual POSTs to a path themselves; its route must answer 202 alike.
     """
     api = describe_api(about, routers)
     api.router.routes.extend(health_routes(readiness, metrics))
-    edge = Edge(api, metrics, keys, limits or EdgeLimits(), direct_answers(api))
+    edge = Edge(api, metrics, keys, limits or EdgeLimits(), direct_answers(api), short_cuts)
     return Application(edge, api, metrics, readiness)
 
 

@@ -5,12 +5,17 @@ No label carries an id, an address or free text.
 """
 
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
+from threading import Lock
 from typing import Any, Literal
 
 import prometheus_client
 from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import Metric as PrometheusMetric
 from prometheus_client.exposition import choose_encoder
 
 from whence import __version__
@@ -74,8 +79,36 @@ REFUSED_LABELS = Metric(
 )
 
 
+class _Number:
+    """A counter's or a gauge's value for one combination of labels."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: float = 0.0) -> None:
+        self.value = value
+
+    def copy(self) -> "_Number":
+        return _Number(self.value)
+
+
+class _Distribution:
+    """A histogram's measurements for one combination of labels: how many lie between each edge and the one before."""
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self, counts: list[int], total: float = 0.0) -> None:
+        self.counts = counts
+        self.total = total
+
+    def copy(self) -> "_Distribution":
+        return _Distribution(self.counts.copy(), self.total)
+
+
 class Metrics:
-    """The registry of one service: holds the declared metrics and no others. Safe for use from several threads."""
+    """The registry of one service: holds the declared metrics and no others. Safe for use from several threads.
+
+    It keeps the numbers itself, since it counts several times for each request, and tells them at a scrape.
+    """
 
     def __init__(
         self, service: str, declared: Sequence[Metric], values: Mapping[str, Sequence[str]] | None = None
@@ -90,46 +123,52 @@ class Metrics:
         Raises:
             ValueError: If a label has no values, or too many.
         """
-        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # they would double the series of every counter
         info = {"service": (service,), "version": (__version__,), "python": (platform.python_version(),)}
         self.service = service
         self.declared = (BUILD_INFO, REFUSED_LABELS, *declared)
         self._values = {**(values or {}), **info}
-        self._registry = CollectorRegistry()
-        self._families = {metric.name: self._family(metric) for metric in self.declared}
         self._allowed = {
             metric.name: [self._label_values(label) for label in metric.labels] for metric in self.declared
         }
-        self._children: dict[tuple[str, ...], Any] = {}
+        self._lock = Lock()
+        self._series: dict[tuple[str, ...], Any] = {}
+        for metric in self.declared:
+            if not metric.labels:
+                self._series[(metric.name,)] = _new_series(metric)
         self._before_scrape: list[Callable[[], None]] = []
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
         prometheus_client.ProcessCollector(registry=self._registry)
         prometheus_client.GCCollector(registry=self._registry)
         self.set(BUILD_INFO, 1, *(values[0] for values in info.values()))
 
     def inc(self, metric: Metric, *labels: str, by: float = 1) -> None:
         """Add to a counter."""
-        child: prometheus_client.Counter = self._child(metric, labels)
-        child.inc(by)
+        series: _Number = self._series_of(metric, labels)
+        with self._lock:
+            series.value += by
 
     def set(self, metric: Metric, value: float, *labels: str) -> None:
         """Set a gauge."""
-        child: prometheus_client.Gauge = self._child(metric, labels)
-        child.set(value)
+        series: _Number = self._series_of(metric, labels)
+        series.value = value
 
     def add(self, metric: Metric, by: float, *labels: str) -> None:
         """Move a gauge."""
-        child: prometheus_client.Gauge = self._child(metric, labels)
-        child.inc(by)
+        self.inc(metric, *labels, by=by)
 
     def observe(self, metric: Metric, value: float, *labels: str) -> None:
         """Put one measurement into a histogram."""
-        child: prometheus_client.Histogram = self._child(metric, labels)
-        child.observe(value)
+        series: _Distribution = self._series_of(metric, labels)
+        bucket = bisect_left(metric.buckets, value)
+        with self._lock:
+            series.counts[bucket] += 1
+            series.total += value
 
     def forget(self, metric: Metric, *labels: str) -> None:
         """Drop one series, such as the lag of a partition that another process reads now."""
-        if self._children.pop((metric.name, *labels), None) is not None:
-            self._families[metric.name].remove(*labels)
+        with self._lock:
+            self._series.pop((metric.name, *labels), None)
 
     def before_scrape(self, refresh: Callable[[], None]) -> None:
         """Call *refresh* before every scrape, in the scraping thread: for gauges that are read, not counted."""
@@ -142,17 +181,14 @@ class Metrics:
         encode, media_type = choose_encoder(accept)
         return encode(self._registry), media_type
 
-    def _family(
-        self, metric: Metric
-    ) -> prometheus_client.Counter | prometheus_client.Gauge | prometheus_client.Histogram:
-        names = [label.name for label in metric.labels]
-        if metric.kind == "counter":
-            return prometheus_client.Counter(metric.name, metric.help, names, registry=self._registry)
-        if metric.kind == "gauge":
-            return prometheus_client.Gauge(metric.name, metric.help, names, registry=self._registry)
-        return prometheus_client.Histogram(
-            metric.name, metric.help, names, registry=self._registry, buckets=metric.buckets
-        )
+    def collect(self) -> Iterator[PrometheusMetric]:
+        """What has been counted, as the exposition wants it: the collector's side of this registry."""
+        with self._lock:
+            by_metric: dict[str, list[tuple[list[str], Any]]] = {metric.name: [] for metric in self.declared}
+            for (name, *labels), series in self._series.items():
+                by_metric[name].append((labels, series.copy()))
+        for metric in self.declared:
+            yield _family(metric, by_metric[metric.name])
 
     def _label_values(self, label: Label) -> frozenset[str]:
         values = self._values.get(label.name, ()) if label.values is None else label.values
@@ -160,21 +196,35 @@ class Metrics:
             raise ValueError(f"label {label.name} has {len(values)} values; 1 to {MAX_LABEL_VALUES} are possible")
         return frozenset(values)
 
-    def _child(self, metric: Metric, labels: tuple[str, ...]) -> Any:
-        key = (metric.name, *labels)
-        child = self._children.get(key)
-        return self._new_child(metric, labels) if child is None else child
+    def _series_of(self, metric: Metric, labels: tuple[str, ...]) -> Any:
+        series = self._series.get((metric.name, *labels))
+        return self._declared_series(metric, labels) if series is None else series
 
-    def _new_child(self, metric: Metric, labels: tuple[str, ...]) -> Any:
-        """The series for these labels, remembered only if all values are declared."""
-        family = self._families[metric.name]
-        if not metric.labels:
-            return self._children.setdefault((metric.name,), family)
+    def _declared_series(self, metric: Metric, labels: tuple[str, ...]) -> Any:
+        """The series for these labels, with "other" in place of values that are not declared."""
         pairs = list(zip(metric.labels, labels, self._allowed[metric.name], strict=True))
         known = tuple(value if value in allowed else label.other for label, value, allowed in pairs)
-        child = family.labels(*known)
-        if known == labels:
-            self._children[(metric.name, *labels)] = child
-        else:
+        if known != labels:
             self.inc(REFUSED_LABELS)
-        return child
+        with self._lock:
+            return self._series.setdefault((metric.name, *known), _new_series(metric))
+
+
+def _new_series(metric: Metric) -> "_Number | _Distribution":
+    return _Distribution([0] * (len(metric.buckets) + 1)) if metric.kind == "histogram" else _Number()
+
+
+def _family(metric: Metric, found: Sequence[tuple[Sequence[str], Any]]) -> PrometheusMetric:
+    """A metric with its series as the exposition wants it."""
+    names = [label.name for label in metric.labels]
+    if metric.kind == "histogram":
+        histogram = HistogramMetricFamily(metric.name, metric.help, labels=names)
+        edges = [*map(str, map(float, metric.buckets)), "+Inf"]
+        for labels, series in found:
+            histogram.add_metric(labels, list(zip(edges, accumulate(series.counts), strict=True)), series.total)
+        return histogram
+    kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+    numbers = kind(metric.name, metric.help, labels=names)
+    for labels, series in found:
+        numbers.add_metric(labels, series.value)
+    return numbers

@@ -11,7 +11,7 @@ import pytest
 
 from fakes.asgi import Answer, call
 from fakes.eventlog import MemoryAppender, MemoryLog
-from whence.domain.errors import OutcomeUnknown
+from whence.domain.errors import OutcomeUnknown, PartlyAppended
 from whence.domain.events import LoggedEvent, parse_event_types
 from whence.domain.partition import partition_of
 from whence.domain.tokens import parse_token
@@ -48,6 +48,16 @@ class Silent(MemoryAppender):
         if self._hang:
             await asyncio.Event().wait()
         raise OutcomeUnknown("postgresql", "the answer was lost")
+
+
+class Halving(MemoryAppender):
+    """Takes every second record and does not know what became of the others."""
+
+    async def append(self, records: Sequence[NewRecord]) -> list[int]:
+        taken = await super().append(records[::2])
+        offsets: list[int | None] = [None] * len(records)
+        offsets[::2] = taken
+        raise PartlyAppended("kafka", "half of it", offsets)
 
 
 @pytest.fixture
@@ -304,6 +314,21 @@ def test_a_batch_whose_outcome_is_unknown_is_answered_event_by_event(log: Memory
     assert statuses(answer) == [503, 422]
     assert answer.json()["results"][0]["event_id"] == "a"
     assert answer.json()["results"][0]["problem"]["type"] == "urn:whence:problem:outcome-unknown"
+
+
+def test_a_batch_that_is_partly_logged_is_answered_event_by_event(log: MemoryLog) -> None:
+    app = build_app(Halving(log), TYPES, StandingClock())
+    answer = post_batch(app, [event(event_id="a"), event(event_id="b"), {}, event(event_id="c")])
+    assert answer.status == 200
+    body = answer.json()
+    assert (body["accepted"], body["rejected"], statuses(answer)) == (2, 2, [202, 503, 422, 202])
+    assert [result.get("event_id") for result in body["results"]] == ["a", "b", None, "c"]
+    assert body["results"][1]["problem"]["type"] == "urn:whence:problem:outcome-unknown"
+    assert body["token"] == f"{log.log_id}.{partition_of(b'u1', PARTITIONS)}:2"
+    assert sorted(str(entry.event_id) for entry in logged(log)) == ["a", "c"]
+    series = app.metrics.render()[0].decode().splitlines()
+    assert 'whence_events_accepted_total{event_type="view",transport="batch"} 2.0' in series
+    assert 'whence_events_refused_total{reason="unknown",transport="batch"} 1.0' in series
 
 
 def test_events_are_counted_as_they_were_answered(app: Application, log: MemoryLog) -> None:

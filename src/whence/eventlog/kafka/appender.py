@@ -6,8 +6,8 @@ that waits for them would fight over the interpreter's lock with the loop for ev
 
 import asyncio
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, Message
@@ -45,7 +45,7 @@ class _Call:
     done: asyncio.Future[None]
     offsets: list[int | None]
     missing: int
-    errors: list[KafkaError] = field(default_factory=list)
+    error: KafkaError | None = None
 
 
 class KafkaAppender:
@@ -99,13 +99,7 @@ class KafkaAppender:
         """Append records; see the port."""
         self._refuse_misuse(records)
         call = _Call(self._loop.create_future(), [None] * len(records), len(records))
-        for index, record in enumerate(records):
-            if (refusal := self._hand_over(call, index, record)) is not None:
-                if index == 0:
-                    raise refusal
-                call.missing -= len(records) - index
-                break
-        if call.missing:
+        if self._hand_over(call, records):
             self._collect_soon()
             await call.done
         return self._outcome(call)
@@ -115,8 +109,28 @@ class KafkaAppender:
             raise DependencyUnavailable("kafka", "this service is stopping: send again later")
         check_call(records, self.partitions)
 
-    def _hand_over(self, call: _Call, index: int, record: NewRecord) -> DependencyUnavailable | None:
-        """Give one record to the driver; the error if it refuses, so that nothing of this record can be in the log."""
+    def _hand_over(self, call: _Call, records: Sequence[NewRecord]) -> int:
+        """Give records to the driver until it refuses one; how many it has taken.
+
+        Raises:
+            DependencyUnavailable: If it refuses the first, so that nothing can be in the log.
+        """
+        produce, topic = self._driver.produce, self._place.topic
+        handed_over = 0
+        try:
+            for record in records:
+                produce(topic, record.value, record.key, record.partition, self._report(call, handed_over))
+                handed_over += 1
+        except (BufferError, KafkaException) as error:
+            if not handed_over:
+                raise _refusal(error) from error
+        finally:
+            self._under_way += handed_over
+        call.missing = handed_over
+        return handed_over
+
+    def _report(self, call: _Call, index: int) -> Callable[[KafkaError | None, Message], None]:
+        """What takes the delivery report of one record."""
 
         def report(error: KafkaError | None, message: Message) -> None:
             self._under_way -= 1
@@ -124,20 +138,11 @@ class KafkaAppender:
             if error is None:
                 call.offsets[index] = message.offset()
             else:
-                call.errors.append(error)
+                call.error = error
             if call.missing == 0 and not call.done.done():
                 call.done.set_result(None)
 
-        try:
-            self._driver.produce(
-                self._place.topic, record.value, record.key, partition=record.partition, on_delivery=report
-            )
-        except BufferError:
-            return DependencyUnavailable("kafka", f"{QUEUE_RECORDS} records wait for Kafka already: send again later")
-        except KafkaException as error:
-            return unavailable(error.args[0])
-        self._under_way += 1
-        return None
+        return report
 
     def _collect_soon(self) -> None:
         if not self._collecting:
@@ -158,7 +163,7 @@ class KafkaAppender:
         offsets = [offset for offset in call.offsets if offset is not None]
         if len(offsets) == len(call.offsets):
             return offsets
-        detail = call.errors[0].str() if call.errors else "the queue of records that wait is full"
+        detail = call.error.str() if call.error else "the queue of records that wait is full"
         if offsets:
             raise PartlyAppended(
                 "kafka", f"Kafka took {len(offsets)} of {len(call.offsets)} records: {detail}", call.offsets
@@ -183,3 +188,9 @@ class KafkaAppender:
                 self._facts = self._admin.facts()
             except Exception:  # noqa: BLE001, S112  # an unreachable cluster is told by `append` and `check`
                 continue
+
+
+def _refusal(error: BufferError | KafkaException) -> DependencyUnavailable:
+    if isinstance(error, KafkaException):
+        return unavailable(error.args[0])
+    return DependencyUnavailable("kafka", f"{QUEUE_RECORDS} records wait for Kafka already: send again later")

@@ -1,0 +1,58 @@
+"""Waits that end in time, with one timer for all of them.
+
+`asyncio.timeout` makes a timer, and forgets it again, for every wait: 3 µs, a tenth of what a small request takes.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Deadlines:
+    """Ends waits at their deadlines, all of one event loop. A task is in one wait of an object at a time."""
+
+    def __init__(self) -> None:
+        self._waits: dict[asyncio.Task[object], float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def wait(self, awaitable: Awaitable[T], deadline: float) -> T:
+        """What the awaitable gives.
+
+        Args:
+            awaitable: What is waited for; cancelled at the deadline.
+            deadline: By the clock of the event loop.
+
+        Raises:
+            TimeoutError: If it has not ended by then.
+        """
+        task = asyncio.current_task()
+        if task is None:
+            return await awaitable
+        self._waits[task] = deadline
+        if self._timer is None or deadline < self._timer.when():
+            self._look_at(deadline)
+        try:
+            return await awaitable
+        except asyncio.CancelledError:
+            if task not in self._waits and task.uncancel() == 0:
+                raise TimeoutError from None
+            raise
+        finally:
+            self._waits.pop(task, None)
+
+    def _look_at(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(when, self._look)
+
+    def _look(self) -> None:
+        """End the waits that are due; come back for the next one."""
+        now = asyncio.get_running_loop().time()
+        self._timer = None
+        for task in [task for task, deadline in self._waits.items() if deadline <= now]:
+            del self._waits[task]
+            task.cancel()
+        if self._waits:
+            self._look_at(min(self._waits.values()))
