@@ -63,11 +63,14 @@ class Traffic:
                 received_at=now,
             )
 
-    def bodies(self) -> Iterator[bytes]:
-        """The events as clients send them to ingest, one JSON document each; none is dead."""
-        encode = msgspec.json.Encoder().encode
+    def as_sent(self) -> Iterator[LoggedEvent]:
+        """The events as clients send them to ingest; none is dead."""
         for event in replace(self, dead_share=0.0).values():
-            yield encode(msgspec.structs.replace(event, received_at=None))
+            yield msgspec.structs.replace(event, received_at=None)
+
+    def bodies(self) -> Iterator[bytes]:
+        """These events, one JSON document each."""
+        return map(msgspec.json.Encoder().encode, self.as_sent())
 
     def with_repeats(self) -> Iterator[LoggedEvent]:
         """The events, and some of them a second time a little later."""
