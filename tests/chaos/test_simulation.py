@@ -5,7 +5,7 @@ One seed takes some 25 ms. `make simulate SEEDS=20000` runs more; the message of
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -17,7 +17,7 @@ from simulation.log import SimulatedConsumer
 from simulation.plants import moved_where_below, two_leaders, unlocked_overwrite
 from simulation.run import COMPACTING, USUAL, Plan, first_failure, silence, simulate
 from simulation.statements import swap_position, take_over
-from whence.aggregate import consumer, takeover
+from whence.aggregate import runs, takeover
 from whence.aggregate.batch import Batch
 from whence.aggregate.consumer import Aggregator
 from whence.aggregate.dedupe import Window
@@ -125,11 +125,12 @@ def empty_window(*_: object) -> Window:
     return Window()
 
 
-def advance_first(self: Aggregator, owned: OwnedPartition, batch: Batch) -> None:
+def advance_first(self: Aggregator, work: Sequence[tuple[OwnedPartition, Batch]]) -> None:
     """Believe in the commit before it happened, and go on where it fails."""
-    owned.advance(batch)
+    for owned, batch in work:
+        owned.advance(batch)
     try:
-        self._ready_writer().write(batch, owned.epoch)
+        self._ready_writer().write_all([(batch, owned.epoch) for owned, batch in work])
     except DependencyUnavailable:
         self.close()
 
@@ -156,7 +157,7 @@ LOOP_BUGS: dict[str, Patch] = {
     "the log's end is looked up before the position": lambda patch: patch.setattr(
         run, "SimulatedConsumer", StaleConsumer
     ),
-    "the order of offsets is not checked": lambda patch: patch.setattr(consumer, "_check_order", lambda *_: None),
+    "the order of offsets is not checked": lambda patch: patch.setattr(runs, "_check_order", lambda *_: None),
 }
 
 

@@ -7,8 +7,8 @@ position.
 
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
 from operator import attrgetter
 from typing import Protocol
 
@@ -20,7 +20,8 @@ from whence.aggregate.decode import Rules
 from whence.aggregate.dedupe import IDS_MAX
 from whence.aggregate.lag import LagWatch
 from whence.aggregate.metrics import AggregateMetrics
-from whence.aggregate.pipeline import cut_by_hour, process
+from whence.aggregate.pipeline import process
+from whence.aggregate.runs import next_group, runs_of
 from whence.aggregate.takeover import OwnedPartition, take_over
 from whence.aggregate.write import Writer
 from whence.domain.errors import BrokenInvariant, DependencyUnavailable, LogDamaged, LostOwnership
@@ -29,9 +30,6 @@ from whence.kit.clock import SYSTEM_TIMES, Times
 
 POLL_RECORDS_MAX = 20_000
 """Records of one turn over all partitions: a backlog spread over many of them still makes large batches."""
-
-BATCH_RECORDS_MAX = 5_000
-"""Records of one batch: larger transactions gain little and make everybody wait longer."""
 
 IDLE_WAIT_SECONDS = 0.2
 """How long a turn waits for a first record; it bounds how late the loop notices a signal to stop."""
@@ -45,6 +43,9 @@ RENEW_SECONDS = 0.5
 BACKOFF_FIRST_SECONDS = 0.1
 BACKOFF_MAX_SECONDS = 5.0
 """Waits after failed turns double from the first to this, with jitter, and never end: nothing is given up."""
+
+
+_Decided = tuple[OwnedPartition, Batch]
 
 
 class Ownership(Protocol):
@@ -146,8 +147,7 @@ class Aggregator:
         yield "poll"
         with self._metrics.stage("poll"):
             records = self._poll()
-        for partition, group in groupby(records, key=attrgetter("partition")):
-            yield from self._apply(partition, list(group))
+        yield from self._apply(records)
         yield "report"
         self._lag.look([*self._partitions.values()], caught_up=not records)
 
@@ -200,38 +200,52 @@ class Aggregator:
         records.sort(key=attrgetter("partition"))
         return records
 
-    def _apply(self, partition: int, records: Sequence[Record]) -> Iterator[str]:
-        owned = self._partitions.get(partition)
-        if owned is None:
-            return
-        _check_order(owned, records)
-        for run in self._runs(owned, records):
+    def _apply(self, records: Sequence[Record]) -> Iterator[str]:
+        """Apply records, sorted by partition; whatever waits when a partition halts is read again."""
+        waiting = deque(runs_of(records, self._partitions))
+        halted = len(self._halted)
+        while waiting and len(self._halted) == halted:
+            group = next_group(waiting)
             yield "decode"
             with self._metrics.stage("decode"):
-                batch = process(run, owned.position, owned.memory, owned.guard, self._rules)
+                work = [
+                    (owned, process(run, owned.position, owned.memory, owned.guard, self._rules))
+                    for owned, run in group
+                ]
             yield "write"
-            self._write(owned, batch)
-            if partition in self._halted:
-                return
+            self._write(work)
 
-    @staticmethod
-    def _runs(owned: OwnedPartition, records: Sequence[Record]) -> Iterator[Sequence[Record]]:
-        """What becomes a batch each, cut as the partition moves on."""
-        for start in range(0, len(records), BATCH_RECORDS_MAX):
-            yield from cut_by_hour(records[start : start + BATCH_RECORDS_MAX], owned.position.last_appended_us)
-
-    def _write(self, owned: OwnedPartition, batch: Batch) -> None:
+    def _write(self, work: Sequence[_Decided]) -> None:
+        """Carry batches out together; if one of them cannot be, each by itself, and halt its partition."""
         try:
-            with self._metrics.stage("write"):
-                self._ready_writer().write(batch, owned.epoch)
+            self._commit(work)
+            refused = []
         except BrokenInvariant as error:
-            self._halt(batch.partition, f"{error}; records from offset {batch.first_offset} on wait, restart to retry")
-            return
-        owned.advance(batch)
-        self._log.advertise({batch.partition: batch.end_offset})
-        self._report(batch)
-        if batch.poisoned:
-            self._halt(batch.partition, batch.poisoned)
+            refused = [(work[0][1], str(error))] if len(work) == 1 else self._refused(work)
+        for batch, reason in refused:
+            self._halt(batch.partition, f"{reason}; records from offset {batch.first_offset} on wait, restart to retry")
+        for owned, batch in work:
+            if batch.poisoned and owned.position.next_offset == batch.end_offset:
+                self._halt(batch.partition, batch.poisoned)
+
+    def _refused(self, work: Sequence[_Decided]) -> list[tuple[Batch, str]]:
+        """The batches that cannot be carried out even by themselves, and why."""
+        refused = []
+        for owned, batch in work:
+            try:
+                self._commit([(owned, batch)])
+            except BrokenInvariant as error:
+                refused.append((batch, str(error)))
+        return refused
+
+    def _commit(self, work: Sequence[_Decided]) -> None:
+        with self._metrics.stage("write"):
+            self._ready_writer().write_all([(batch, owned.epoch) for owned, batch in work])
+        for owned, batch in work:
+            owned.advance(batch)
+        self._log.advertise({batch.partition: batch.end_offset for _, batch in work})
+        for _, batch in work:
+            self._report(batch)
 
     def _report(self, batch: Batch) -> None:
         ids = sum(len(owned.memory) for owned in self._partitions.values())
@@ -282,16 +296,3 @@ class Aggregator:
         if self._writer is None:
             self._writer = Writer(self._connect(), self._log.log_id)
         return self._writer
-
-
-def _check_order(owned: OwnedPartition, records: Sequence[Record]) -> None:
-    """Refuse records that do not follow the position in order; clients of logs have been seen to do that after a seek.
-
-    Raises:
-        LostOwnership: The remedy is the same: take the partition over anew.
-    """
-    expected = owned.position.next_offset
-    for record in records:
-        if record.offset < expected:
-            raise LostOwnership(f"the log gave offset {record.offset} of partition {record.partition} after {expected}")
-        expected = record.offset + 1

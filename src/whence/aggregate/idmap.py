@@ -29,7 +29,7 @@ class IdMap:
         self._items = _Ids(connection, _SQL["known_items"], _SQL["add_items"], keys_max)
 
     def users(self, external_ids: Sequence[str]) -> Ints:
-        """The internal ids in the order given, made where there were none; *external_ids* holds each once."""
+        """The internal ids in the order given, made where there were none."""
         return self._users.resolve(external_ids)
 
     def items(self, external_ids: Sequence[str]) -> Ints:

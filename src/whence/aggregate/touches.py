@@ -75,19 +75,20 @@ def users_with_more(before: Sequence[bytes]) -> Mask:
     return sizes >= RECENT_ITEMS_MAX * ENTRY.itemsize
 
 
-def pair_rows(before: Sequence[bytes], touches: Interest, first: Mask) -> np.ndarray:
-    """The pair rows of a batch, of type PAIR_ROW.
+def pair_rows(before: Sequence[bytes], touches: Interest, first: Mask) -> tuple[np.ndarray, Ints]:
+    """The pair rows of a batch, of type PAIR_ROW, and for each row whose it is.
 
     Args:
         before: The users' packed recent items; *touches.user* is a place in it.
-        touches: With internal item ids, in offset order.
+        touches: With internal item ids; each user's in offset order.
         first: Which of them are the user's first touch of the item, ever.
     """
     if touches.item.max(initial=0) > ITEM_ID_MAX:
         raise BrokenInvariant(f"an internal item id is above {ITEM_ID_MAX}")
     single = (np.bincount(touches.user, minlength=len(before)) == 1)[touches.user]
-    alone = _rows_of_single(before, touches.pick(first & single))
-    return np.concatenate([alone, _rows_in_turn(before, touches.pick(~single), first[~single])])
+    alone, alone_users = _rows_of_single(before, touches.pick(first & single))
+    others, other_users = _rows_in_turn(before, touches.pick(~single), first[~single])
+    return np.concatenate([alone, others]), np.concatenate([alone_users, other_users])
 
 
 def unpack_pairs(rows: np.ndarray) -> PairDeltas:
@@ -102,7 +103,7 @@ def unpack_pairs(rows: np.ndarray) -> PairDeltas:
     )
 
 
-def _rows_of_single(before: Sequence[bytes], touches: Interest) -> np.ndarray:
+def _rows_of_single(before: Sequence[bytes], touches: Interest) -> tuple[np.ndarray, Ints]:
     """The rows of first touches by users who have no other touch in the batch: what `first_touches` says of each."""
     packed = [before[user] for user in touches.user.tolist()]
     sizes = np.fromiter(map(len, packed), np.int64, len(packed)) // ENTRY.itemsize
@@ -119,10 +120,10 @@ def _rows_of_single(before: Sequence[bytes], touches: Interest) -> np.ndarray:
     rows["epoch"] = touches.time_us[counts] // 1_000_000 // EPOCH_SECONDS
     rows["others"] = np.where(there, held["item"][places], 0)
     rows["bought"] = (there & held["bought"][places] & touches.bought[counts, None]) @ (1 << near)
-    return rows
+    return rows, touches.user[counts]
 
 
-def _rows_in_turn(before: Sequence[bytes], touches: Interest, first: Mask) -> np.ndarray:
+def _rows_in_turn(before: Sequence[bytes], touches: Interest, first: Mask) -> tuple[np.ndarray, Ints]:
     """The rows of first touches, each user's touches one after the other."""
     order = np.argsort(touches.user, kind="stable")
     columns = (touches.item, touches.time_us, touches.offset, touches.bought, first)
@@ -130,10 +131,13 @@ def _rows_in_turn(before: Sequence[bytes], touches: Interest, first: Mask) -> np
     users = touches.user[order]
     starts = np.flatnonzero(np.diff(users, prepend=-1)).tolist()
     found: list[FirstTouch] = []
+    found_users: list[int] = []
     for start, end in pairwise([*starts, len(order)]):
         if any(touch.first for touch in by_touch[start:end]):
-            found += first_touches(_unpacked(before[users[start]]), by_touch[start:end])
-    return np.array([_row(touch) for touch in found], dtype=PAIR_ROW)
+            user = int(users[start])
+            found += first_touches(_unpacked(before[user]), by_touch[start:end])
+            found_users += [user] * (len(found) - len(found_users))
+    return np.array([_row(touch) for touch in found], dtype=PAIR_ROW), np.array(found_users, np.int64)
 
 
 def _unpacked(packed: bytes) -> list[Recent]:

@@ -1,14 +1,17 @@
-"""One batch, one transaction: compare-and-swap of the position, signals, recent items, segment, dead letters.
+"""A turn's batches, one transaction: compare-and-swap of the position, signals, recent items, segment, dead letters.
 
 Safety rests on the compare-and-swap alone: the partition's row must hold the offset that the batch starts at and the
 epoch that this process took it over with. Committed is visible.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import psycopg
 
 from whence.aggregate.batch import Batch, Interest, Ints, SignalDeltas
 from whence.aggregate.idmap import IdMap
+from whence.aggregate.joint import Joint, joined
 from whence.aggregate.memory import BoundedMemory
 from whence.aggregate.recent import merge_recents
 from whence.aggregate.touches import Mask, new_to_recents, pair_rows, users_with_more
@@ -51,36 +54,50 @@ class Writer:
         self._recents.clear()
 
     def write(self, batch: Batch, epoch: int) -> None:
-        """Carry the batch out, all or nothing; when this returns it is committed.
+        """Carry one batch out; see `write_all`."""
+        self.write_all([(batch, epoch)])
+
+    def write_all(self, work: Sequence[tuple[Batch, int]]) -> None:
+        """Carry batches out, all or nothing, in one transaction; when this returns it is committed.
+
+        A small batch costs little more than its commit and its statements, which several partitions share here.
+
+        Args:
+            work: Batches of different partitions, ascending, each with the epoch that we own the partition with.
 
         Raises:
-            LostOwnership: The partition is not where we left it; nothing was written.
+            LostOwnership: A partition is not where we left it; nothing was written.
             DependencyUnavailable: PostgreSQL does not serve us; nothing was written.
-            OutcomeUnknown: The connection was lost around the commit; take the partition over anew to see.
+            OutcomeUnknown: The connection was lost around the commit; take the partitions over anew to see.
         """
+        joint = joined([batch for batch, _ in work])
         try:
             with database_errors():
-                users, items = self._ids.users(batch.users), self._ids.items(batch.items)
+                users, items = self._ids.users(joint.users), self._ids.items(joint.items)
             failpoint("aggregate.before_begin")
             with database_errors(committing=True), self.connection.transaction():
-                self._write(batch, epoch, users, items)
+                self._write(work, joint, users, items)
         except BaseException:
             self.forget()
             raise
         failpoint("aggregate.after_commit")
 
-    def _write(self, batch: Batch, epoch: int, users: Ints, items: Ints) -> None:
+    def _write(self, work: Sequence[tuple[Batch, int]], joint: Joint, users: Ints, items: Ints) -> None:
         """The steps inside the transaction; their order matters."""
-        self._swap_position(batch, epoch)
+        for batch, epoch in work:
+            self._swap_position(batch, epoch)
         failpoint("aggregate.after_position")
-        # Whether a touch is a first one is asked before the batch's own signals are there.
-        pairs = self._take_interest(batch.interest, users, items)
+        # Whether a touch is a first one is asked before the batches' own signals are there.
+        pairs, batch_of_pair = self._take_interest(joint, users, items)
         failpoint("aggregate.after_recent")
-        add_signals(self.connection, batch.signals, users, items)
+        add_signals(self.connection, joint.signals, users, items)
         failpoint("aggregate.after_signals")
-        self._add_segment(batch, users, items, pairs)
+        for place, (batch, _) in enumerate(work):
+            own_users, own_items = users[joint.user_slice(place)], items[joint.item_slice(place)]
+            self._add_segment(batch, own_users, own_items, pairs[batch_of_pair == place])
         failpoint("aggregate.after_segment")
-        self._add_dead_letters(batch)
+        for batch, _ in work:
+            self._add_dead_letters(batch)
         failpoint("aggregate.before_commit")
 
     def _swap_position(self, batch: Batch, epoch: int) -> None:
@@ -106,22 +123,23 @@ class Writer:
                 f"partition {batch.partition} no longer stands at offset {batch.first_offset} with epoch {epoch}"
             )
 
-    def _take_interest(self, interest: Interest, users: Ints, items: Ints) -> np.ndarray:
+    def _take_interest(self, joint: Joint, users: Ints, items: Ints) -> tuple[np.ndarray, Ints]:
         """Move the touched items to the front of their users' recent items.
 
         Returns:
-            The pair rows of first touches (`touches.pair_rows`).
+            The pair rows of first touches (`touches.pair_rows`), and for each row the place of its batch.
         """
-        touched, place = np.unique(users[interest.user], return_inverse=True)
+        interest = joint.interest
+        touched, any_touch, place = np.unique(users[interest.user], return_index=True, return_inverse=True)
         keys = touched.tolist()
         touches = Interest(place, items[interest.item], interest.time_us, interest.offset, interest.bought)
         before = self._recents_of(keys)
-        pairs = pair_rows(before, touches, self._first_touches(before, touches, touched))
+        pairs, user_of_pair = pair_rows(before, touches, self._first_touches(before, touches, touched))
         if keys:
             packed = merge_recents(before, touches)
             self.connection.execute(_SQL["put_recents"], {"users": BigintArray(touched), "packed": ByteaArray(packed)})
             self._recents.update(zip(keys, packed, strict=True))
-        return pairs
+        return pairs, joint.batch_of_user()[interest.user[any_touch[user_of_pair]]]
 
     def _first_touches(self, before: list[bytes], touches: Interest, users: Ints) -> Mask:
         """Which touches are the first of their user and item, ever; asks only for users whose recents overflow."""

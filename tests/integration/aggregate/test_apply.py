@@ -8,6 +8,7 @@ from conftest import Installation
 from integration.aggregate.support import Running, Shop, event, record, running
 from whence.domain.decay import LANDMARK_SECONDS, RATE_PER_SECOND
 from whence.domain.identity import event_hash
+from whence.domain.partition import partition_of
 from whence.eventlog.port import NewRecord
 
 NOON_SECONDS = 1_709_553_600  # 2024-03-04T12:00:00Z
@@ -150,3 +151,33 @@ def test_a_lost_connection_costs_time_but_no_event(shop: Shop, aggregator: Runni
     assert shop.counts() == {("u1", "a", "view"): 1}
     aggregator.turn()
     assert not aggregator.aggregator.failing
+
+
+def test_what_one_turn_finds_in_several_partitions_is_committed_together(shop: Shop, aggregator: Running) -> None:
+    users = [f"u{number}" for number in range(40)]
+    aggregator.turn()
+    shop.append(*(event(user, f"i{number % 3}", user) for number, user in enumerate(users)))
+    aggregator.drain(shop)
+
+    assert shop.value("SELECT count(*) FROM batch_segment") > 10
+    assert shop.value("SELECT count(DISTINCT xmin::text) FROM batch_segment") == 1
+    assert shop.counts() == {(user, f"i{number % 3}", "view"): 1 for number, user in enumerate(users)}
+    assert shop.books() == (40, 0, 0, 0)
+
+
+def test_a_batch_that_the_database_refuses_halts_its_partition_alone(shop: Shop, aggregator: Running) -> None:
+    users = [f"u{number}" for number in range(40)]
+    bad = partition_of(b"u0", 16)
+    aggregator.turn()
+    shop.connection.execute(f"ALTER TABLE batch_segment ADD CHECK (partition <> {bad})".encode())
+    shop.append(*(event(user, "a", user) for user in users))
+    good = [user for user in users if partition_of(user.encode(), 16) != bad]
+    for _ in range(100):
+        aggregator.turn()
+        if len(shop.counts()) == len(good):
+            break
+
+    assert shop.counts() == {(user, "a", "view"): 1 for user in good}
+    assert list(aggregator.aggregator.halted) == [bad]
+    assert "records from offset 0 on wait" in aggregator.aggregator.halted[bad]
+    assert aggregator.metric("whence_aggregate_fenced_total") == 0

@@ -62,15 +62,18 @@ def test_columns_say_what_the_rule_says(
     for user, item, *_ in now:
         first.append((user, item) not in seen)
         seen.add((user, item))
-    rows = pair_rows(before, given_now, np.array(first, np.bool_))
+    rows, users = pair_rows(before, given_now, np.array(first, np.bool_))
+    assert {(user, touch.item) for user, touch in zip(users.tolist(), told(rows), strict=True)} <= {
+        (user, item) for user, item, *_ in now
+    }
     assert sorted(told(rows), key=repr) == sorted(by_the_rule(before, given_now, first), key=repr)
 
 
 def test_a_single_touch_in_a_crowd_makes_no_pair_until_it_slows_down() -> None:
     crowd = merge_recents([b""], interest([(0, 100 + place, 100, False) for place in range(CROWD_ITEMS)]))
     first = np.ones(1, np.bool_)
-    assert pair_rows(crowd, interest([(0, 1, 159, False)], 1_000), first).size == 0
-    assert pair_rows(crowd, interest([(0, 1, 160, False)], 1_000), first).size == 1
+    assert pair_rows(crowd, interest([(0, 1, 159, False)], 1_000), first)[0].size == 0
+    assert pair_rows(crowd, interest([(0, 1, 160, False)], 1_000), first)[0].size == 1
 
 
 def test_rows_unpack_to_both_directions_with_the_units_of_their_place() -> None:
