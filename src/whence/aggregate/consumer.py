@@ -24,7 +24,13 @@ from whence.aggregate.pipeline import process
 from whence.aggregate.runs import next_group, runs_of
 from whence.aggregate.takeover import OwnedPartition, take_over
 from whence.aggregate.write import Writer
-from whence.domain.errors import BrokenInvariant, DependencyUnavailable, LogDamaged, LostOwnership
+from whence.domain.errors import (
+    BrokenInvariant,
+    DependencyUnavailable,
+    LogDamaged,
+    LostOwnership,
+    PartitionUnavailable,
+)
 from whence.eventlog.port import Consumer, Record
 from whence.kit.clock import SYSTEM_TIMES, Times
 
@@ -39,6 +45,10 @@ GATHER_WAIT_SECONDS = 0.005
 
 RENEW_SECONDS = 0.5
 """How often leases are renewed, a twentieth of their life."""
+
+TAKE_OVER_PAUSE_SECONDS = 2.0
+"""After a partition of the log has not answered, none is taken over for so long: each try may take seconds, and the
+partitions that are ours already go on meanwhile."""
 
 BACKOFF_FIRST_SECONDS = 0.1
 BACKOFF_MAX_SECONDS = 5.0
@@ -98,6 +108,8 @@ class Aggregator:
         self._partitions: dict[int, OwnedPartition] = {}
         self._leased: frozenset[int] = frozenset()
         self._halted: dict[int, str] = {}
+        self._silent_at: dict[int, float] = {}
+        self._take_over_at = 0.0
         self._lag = LagWatch(log, metrics, times)
         self._renew_at = 0.0
         self._failures = 0
@@ -141,9 +153,10 @@ class Aggregator:
     def _turn(self) -> Iterator[str]:
         yield "own"
         self._renew()
-        for partition in sorted(self._leased - self._partitions.keys() - self._halted.keys()):
+        for partition in self._to_take_over():
             yield "take_over"
-            self._take_over(partition)
+            if not self._take_over(partition):
+                break
         yield "poll"
         with self._metrics.stage("poll"):
             records = self._poll()
@@ -172,18 +185,36 @@ class Aggregator:
         self._assign()
         self._logger.info("gave partitions up", partitions=sorted(lost))
 
-    def _take_over(self, partition: int) -> None:
+    def _to_take_over(self) -> list[int]:
+        """Partitions that are ours and not yet read; those of which the log did not answer come last."""
+        if self._times.monotonic() < self._take_over_at:
+            return []
+        waiting = self._leased - self._partitions.keys() - self._halted.keys()
+        return sorted(waiting, key=lambda partition: (self._silent_at.get(partition, 0.0), partition))
+
+    def _take_over(self, partition: int) -> bool:
+        """Take a partition over, or halt it; False if the log does not answer for it now."""
         try:
             with self._metrics.stage("take_over"):
                 owned = take_over(self._ready_writer().connection, self._log, partition)
         except LogDamaged as error:
             self._halt(partition, str(error))
-            return
-        if owned is None:
-            return
-        self._partitions[partition] = owned
-        self._metrics.taken_over()
-        self._assign()
+            return True
+        except PartitionUnavailable as error:
+            self._postpone(partition, error)
+            return False
+        self._silent_at.pop(partition, None)
+        if owned is not None:
+            self._partitions[partition] = owned
+            self._metrics.taken_over()
+            self._assign()
+        return True
+
+    def _postpone(self, partition: int, error: PartitionUnavailable) -> None:
+        now = self._times.monotonic()
+        self._silent_at[partition], self._take_over_at = now, now + TAKE_OVER_PAUSE_SECONDS
+        self._metrics.retried()
+        self._logger.warning("partition left for later", partition=partition, reason=str(error))
 
     def _assign(self) -> None:
         """Read on from the committed positions; what is remembered of users may be another owner's work by now."""

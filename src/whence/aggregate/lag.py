@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from whence.aggregate.metrics import AggregateMetrics
 from whence.aggregate.takeover import OwnedPartition
+from whence.domain.errors import PartitionUnavailable
 from whence.eventlog.port import Consumer
 from whence.kit.clock import SYSTEM_TIMES, Times
 
@@ -34,8 +35,11 @@ class LagWatch:
         if self._times.monotonic() < self._look_at:
             return
         self._look_at = self._times.monotonic() + LOOK_SECONDS
-        for owned in partitions:
-            self._measure(owned)
+        try:
+            for owned in partitions:
+                self._measure(owned)
+        except PartitionUnavailable:  # each that does not answer may take seconds; they are looked at again soon
+            return
 
     def forget(self, partition: int) -> None:
         """Another process speaks for the partition now."""

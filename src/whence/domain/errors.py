@@ -5,6 +5,7 @@ WhenceError
 │   ├── InvalidEvent            with one `FieldProblem` for each field that is wrong
 │   └── MalformedInput          cannot be read at all: 400 to a client
 ├── DependencyUnavailable   may heal: 503 or a labelled fallback; no commit, back off, try again; exit 3
+│   ├── PartitionUnavailable    one partition of the log does not answer; others may
 │   └── OutcomeUnknown          the request may have taken effect: send again with the same identity
 │       └── PartlyAppended          of several records some are in the log, the others may be
 ├── LostOwnership           another process owns the partition now: forget what is in memory, take part anew
@@ -69,6 +70,10 @@ class DependencyUnavailable(WhenceError):
     def __init__(self, dependency: str, message: str) -> None:
         super().__init__(message)
         self.dependency = dependency
+
+
+class PartitionUnavailable(DependencyUnavailable):
+    """One partition of the log does not answer now (it has no leader, say): leave it for later, go on with others."""
 
 
 class OutcomeUnknown(DependencyUnavailable):

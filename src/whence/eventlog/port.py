@@ -125,7 +125,11 @@ class Consumer(Protocol):
         """
 
     def watermarks(self, partition: int) -> Watermarks:
-        """The offsets that the partition can give now."""
+        """The offsets that the partition can give now.
+
+        Raises:
+            DependencyUnavailable: The log does not answer; PartitionUnavailable if others of its partitions may.
+        """
 
     def advertise(self, next_offsets: Mapping[int, int]) -> None:
         """Tell the log's own lag tools how far these partitions have been applied: best effort, never read by us."""

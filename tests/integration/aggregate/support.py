@@ -19,7 +19,7 @@ from whence.domain.errors import DependencyUnavailable
 from whence.domain.partition import partition_of
 from whence.eventlog.adapters import open_appender, open_consumer
 from whence.eventlog.leases import Leases
-from whence.eventlog.port import NewRecord
+from whence.eventlog.port import Consumer, NewRecord
 
 EVENT_TYPES = ("view", "click", "cart", "purchase", "dismiss")
 
@@ -104,8 +104,14 @@ class Shop:
 class Running:
     """An aggregator that the test turns by hand."""
 
-    def __init__(self, installation: Installation, owner: str = "test", lease_seconds: float = 10.0) -> None:
-        self.log = open_consumer(installation.log)
+    def __init__(
+        self,
+        installation: Installation,
+        owner: str = "test",
+        lease_seconds: float = 10.0,
+        log: Consumer | None = None,
+    ) -> None:
+        self.log = log or open_consumer(installation.log)
         self.waits: list[float] = []
         with installation.connect() as connection:
             claim_log(connection, self.log.log_id, self.log.partitions)

@@ -2,14 +2,20 @@
 
 import random
 from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 
 from conftest import Installation
 from integration.aggregate.support import Running, Shop, event, record, running, settle_hours
-from program import Program
+from program import Program, until
 from whence.aggregate.declare import claim_log
-from whence.domain.errors import LogDamaged
+from whence.domain.errors import LogDamaged, PartitionUnavailable
+from whence.domain.partition import partition_of
+from whence.eventlog.places import PostgresPlace
+from whence.eventlog.port import Watermarks
+from whence.eventlog.postgres_readers import PostgresConsumer
 
 
 def test_repeats_are_recognised_for_24_hours_by_whoever_takes_over(shop: Shop, installation: Installation) -> None:
@@ -72,6 +78,54 @@ def test_a_log_that_was_cut_off_while_it_is_read_halts(shop: Shop, aggregator: R
     shop.append(other)
     aggregator.turn(2)
     assert (other["user_id"], "a", "view") in shop.counts()
+
+
+class Leaderless(PostgresConsumer):
+    """A log one of whose partitions does not answer.
+
+    Attributes:
+        silent: That partition, None if all answer.
+    """
+
+    def __init__(self, place: PostgresPlace, silent: int) -> None:
+        super().__init__(place.url, place.namespace)
+        self.silent: int | None = silent
+
+    def watermarks(self, partition: int) -> Watermarks:
+        """As ever, but for that one."""
+        if partition == self.silent:
+            raise PartitionUnavailable("memory", f"partition {partition} has no leader")
+        return super().watermarks(partition)
+
+
+def test_a_partition_that_does_not_answer_is_left_for_later_and_the_others_go_on(
+    shop: Shop, installation: Installation
+) -> None:
+    silent = record(event("u0", "a", "1")).partition
+    assert isinstance(installation.log, PostgresPlace)
+    log = Leaderless(installation.log, silent)
+    shop.append(*(event(f"u{n}", "a", "1") for n in range(60)))
+    with closing(Running(installation, log=log)) as one:
+        others = {f"u{n}" for n in range(60) if partition_of(f"u{n}".encode(), 16) != silent}
+        assert turns_until(one, lambda: {user for user, _, _ in shop.counts()} == others)
+        assert one.metric("whence_aggregate_retries_total") >= 1
+        assert not one.aggregator.failing
+        log.silent = None
+        one.drain(shop)
+        assert shop.books() == (60, 0, 0, 0)
+        log.silent = silent  # it is asked about the lag now; what is read goes on
+        shop.append(event("u0", "b", "2"))
+        assert turns_until(one, lambda: shop.books() == (61, 0, 0, 0))
+
+
+def turns_until(one: Running, condition: Callable[[], bool]) -> bool:
+    """Whether the condition comes true while the aggregator turns."""
+
+    def turned() -> bool:
+        one.turn()
+        return condition()
+
+    return until(turned)
 
 
 def test_scores_of_another_log_are_refused(shop: Shop, installation: Installation, program: Program) -> None:

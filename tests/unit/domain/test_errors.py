@@ -9,6 +9,7 @@ from whence.domain.errors import (
     LogDamaged,
     LostOwnership,
     OutcomeUnknown,
+    PartitionUnavailable,
     PartlyAppended,
     WhenceError,
 )
@@ -20,6 +21,7 @@ def test_the_families_are_those_of_the_tree() -> None:
     assert issubclass(InvalidEvent, InvalidInput)
     assert issubclass(PartlyAppended, OutcomeUnknown)
     assert issubclass(OutcomeUnknown, DependencyUnavailable)
+    assert issubclass(PartitionUnavailable, DependencyUnavailable)
 
 
 def test_a_problem_names_its_limit_only_if_there_is_one() -> None:

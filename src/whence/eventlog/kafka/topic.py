@@ -11,7 +11,14 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType
 
-from whence.domain.errors import BrokenInvariant, DependencyUnavailable, FieldProblem, InvalidInput, LogDamaged
+from whence.domain.errors import (
+    BrokenInvariant,
+    DependencyUnavailable,
+    FieldProblem,
+    InvalidInput,
+    LogDamaged,
+    PartitionUnavailable,
+)
 from whence.eventlog.kafka.client import REQUEST_TIMEOUT_SECONDS, client_settings, kafka_errors, told, unavailable
 from whence.eventlog.places import KafkaPlace
 from whence.eventlog.port import Watermarks
@@ -91,14 +98,23 @@ class TopicAdmin:
         return True
 
     def watermarks(self, partition: int) -> Watermarks:
-        """The offsets that the partition can give now, asked from its leader."""
+        """The offsets that the partition can give now, asked from its leader.
+
+        Raises:
+            PartitionUnavailable: If it has none, or that does not answer.
+        """
         place = TopicPartition(self._place.topic, partition)
-        return Watermarks(self._offset(place, OffsetSpec.earliest()), self._offset(place, OffsetSpec.latest()))
+        try:
+            return Watermarks(self._offset(place, OffsetSpec.earliest()), self._offset(place, OffsetSpec.latest()))
+        except DependencyUnavailable as error:
+            raise PartitionUnavailable("kafka", f"partition {partition}: {error}") from error
 
     def _offset(self, place: TopicPartition, wanted: OffsetSpec) -> int:
         found = self._settled(
             lambda: self._client.list_offsets({place: wanted}, request_timeout=REQUEST_TIMEOUT_SECONDS)[place]
         )
+        if found.offset < 0:  # seen while a leader changes: no error, and no offset
+            raise unavailable("its leader names no offset", self._trouble())
         return int(found.offset)
 
     def create(self, partitions: int, replication: int) -> bool:
