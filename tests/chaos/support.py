@@ -150,7 +150,7 @@ class Oracle:
     def _behind(self, ends: dict[int, int]) -> dict[int, int]:
         position = dict(self.shop.rows("SELECT partition, next_offset FROM partition_position"))
         waiting = {partition: end - position.get(partition, 0) for partition, end in ends.items()}
-        return {partition: records for partition, records in waiting.items() if records}
+        return {partition: records for partition, records in waiting.items() if records > 0}
 
     def _ends(self) -> dict[int, int]:
         with closing(open_scanner(self.shop.installation.log)) as scanner:

@@ -59,7 +59,9 @@ def under_traffic(
             made = installation.on_kafka(cluster, replication)
             oracle = stack.enter_context(closing(Oracle(made)))
             ingest = stack.enter_context(serving("ingest", program.folder, **made.settings))
-            Worker(program, made).start()
+            worker = Worker(program, made)
+            worker.start()
+            stack.callback(lambda: print(f"halted: {worker.halted()}"))  # noqa: T201  # shown when the test fails
             return oracle, stack.enter_context(flowing(ingest, oracle))
 
         yield start
@@ -221,6 +223,7 @@ def test_each_of_three_brokers_may_be_killed_or_freeze_while_events_are_accepted
     traffic.flow()
     signal_node(frozen, signal.SIGCONT)
     traffic.stop()
+    wait_for_replicas(three_brokers, oracle.shop.installation)
     oracle.wait_until_drained()
     oracle.check()
 

@@ -21,15 +21,18 @@ from whence.aggregate.dedupe import IDS_MAX
 from whence.aggregate.lag import LagWatch
 from whence.aggregate.metrics import AggregateMetrics
 from whence.aggregate.pipeline import process
+from whence.aggregate.postponed import Postponed
 from whence.aggregate.runs import next_group, runs_of
 from whence.aggregate.takeover import OwnedPartition, take_over
 from whence.aggregate.write import Writer
 from whence.domain.errors import (
     BrokenInvariant,
     DependencyUnavailable,
+    LogCutOff,
     LogDamaged,
     LostOwnership,
     PartitionUnavailable,
+    WhenceError,
 )
 from whence.eventlog.port import Consumer, Record
 from whence.kit.clock import SYSTEM_TIMES, Times
@@ -45,10 +48,6 @@ GATHER_WAIT_SECONDS = 0.005
 
 RENEW_SECONDS = 0.5
 """How often leases are renewed, a twentieth of their life."""
-
-TAKE_OVER_PAUSE_SECONDS = 2.0
-"""After a partition of the log has not answered, none is taken over for so long: each try may take seconds, and the
-partitions that are ours already go on meanwhile."""
 
 BACKOFF_FIRST_SECONDS = 0.1
 BACKOFF_MAX_SECONDS = 5.0
@@ -108,8 +107,7 @@ class Aggregator:
         self._partitions: dict[int, OwnedPartition] = {}
         self._leased: frozenset[int] = frozenset()
         self._halted: dict[int, str] = {}
-        self._silent_at: dict[int, float] = {}
-        self._take_over_at = 0.0
+        self._postponed = Postponed(times)
         self._lag = LagWatch(log, metrics, times)
         self._renew_at = 0.0
         self._failures = 0
@@ -138,7 +136,7 @@ class Aggregator:
                 self._logger.warning("fenced", reason=str(error))
                 self._start_over()
             except LogDamaged as error:
-                self._damaged(error)
+                self._damaged(error, sorted(self._partitions) if error.partition is None else [error.partition])
             except DependencyUnavailable as error:
                 self._start_over()
                 yield "back_off"
@@ -153,7 +151,7 @@ class Aggregator:
     def _turn(self) -> Iterator[str]:
         yield "own"
         self._renew()
-        for partition in self._to_take_over():
+        for partition in self._postponed.due(self._leased - self._partitions.keys() - self._halted.keys()):
             yield "take_over"
             if not self._take_over(partition):
                 break
@@ -185,34 +183,26 @@ class Aggregator:
         self._assign()
         self._logger.info("gave partitions up", partitions=sorted(lost))
 
-    def _to_take_over(self) -> list[int]:
-        """Partitions that are ours and not yet read; those of which the log did not answer come last."""
-        if self._times.monotonic() < self._take_over_at:
-            return []
-        waiting = self._leased - self._partitions.keys() - self._halted.keys()
-        return sorted(waiting, key=lambda partition: (self._silent_at.get(partition, 0.0), partition))
-
     def _take_over(self, partition: int) -> bool:
         """Take a partition over, or halt it; False if the log does not answer for it now."""
         try:
             with self._metrics.stage("take_over"):
                 owned = take_over(self._ready_writer().connection, self._log, partition)
         except LogDamaged as error:
-            self._halt(partition, str(error))
+            self._damaged(error, [partition])
             return True
         except PartitionUnavailable as error:
-            self._postpone(partition, error)
+            self._postponed.silent(partition)
+            self._left_for_later(partition, error)
             return False
-        self._silent_at.pop(partition, None)
+        self._postponed.settled(partition)
         if owned is not None:
             self._partitions[partition] = owned
             self._metrics.taken_over()
             self._assign()
         return True
 
-    def _postpone(self, partition: int, error: PartitionUnavailable) -> None:
-        now = self._times.monotonic()
-        self._silent_at[partition], self._take_over_at = now, now + TAKE_OVER_PAUSE_SECONDS
+    def _left_for_later(self, partition: int, error: WhenceError) -> None:
         self._metrics.retried()
         self._logger.warning("partition left for later", partition=partition, reason=str(error))
 
@@ -299,15 +289,21 @@ class Aggregator:
     def _halt(self, partition: int, reason: str) -> None:
         """Stop one partition until a restart. Its lease is kept, so that no other process runs into the same."""
         self._halted[partition] = reason
+        self._postponed.settled(partition)
         self._partitions.pop(partition, None)
         self._assign()
         self._metrics.halted(partition)
         self._logger.error("partition halted", partition=partition, reason=reason)
 
-    def _damaged(self, error: LogDamaged) -> None:
-        partitions = sorted(self._partitions) if error.partition is None else [error.partition]
+    def _damaged(self, error: LogDamaged, partitions: Sequence[int]) -> None:
+        """Halt what is damaged; what may pass is looked at again first."""
         for partition in partitions:
-            self._halt(partition, str(error))
+            if isinstance(error, LogCutOff) and not self._postponed.cut_off(partition):
+                self._partitions.pop(partition, None)
+                self._assign()
+                self._left_for_later(partition, error)
+            else:
+                self._halt(partition, str(error))
 
     def _start_over(self) -> None:
         """Forget everything that is in memory; the next turn begins with what the database says."""

@@ -12,7 +12,7 @@ from whence.aggregate.dedupe import BackfillIndex, Mask, Window
 from whence.aggregate.pipeline import HOUR_US, Position
 from whence.aggregate.poison import PoisonGuard
 from whence.aggregate.write import unpacked_longs
-from whence.domain.errors import LogDamaged
+from whence.domain.errors import LogCutOff, LogDamaged
 from whence.domain.events import DEDUPE_WINDOW_HOURS
 from whence.eventlog.port import Consumer, Watermarks
 from whence.kit.clock import to_us
@@ -96,7 +96,8 @@ def take_over(connection: psycopg.Connection, log: Consumer, partition: int) -> 
 
     Raises:
         DependencyUnavailable: PostgreSQL or the log does not answer.
-        LogDamaged: The log cannot give what comes next, or is another log than the one that was aggregated.
+        LogDamaged: The log cannot give what comes next, or is another log than the one that was aggregated; LogCutOff
+            if it ends before that, which may pass.
     """
     low = log.watermarks(partition).low
     with database_errors():
@@ -136,7 +137,8 @@ def _check_log(partition: int, next_offset: int, log_id: str, log_id_now: str, w
             "bring the first one back, or start over in an empty WHENCE_NAMESPACE"
         )
     if not watermarks.low <= next_offset <= watermarks.high:
-        raise LogDamaged(
+        family = LogDamaged if next_offset < watermarks.low else LogCutOff
+        raise family(
             f"partition {partition} stands at {next_offset}, the log holds {watermarks.low} to {watermarks.high}: "
             "restore the missing records, or start over in an empty WHENCE_NAMESPACE"
         )

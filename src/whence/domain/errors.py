@@ -10,6 +10,7 @@ WhenceError
 │       └── PartlyAppended          of several records some are in the log, the others may be
 ├── LostOwnership           another process owns the partition now: forget what is in memory, take part anew
 ├── LogDamaged              the log lacks records we have not applied, or is another log: stop that partition, alarm
+│   └── LogCutOff               it ends before our position: damage if it stays so
 └── BrokenInvariant         our bug: 500; stop and be restarted
 """
 
@@ -106,6 +107,10 @@ class LogDamaged(WhenceError):
     def __init__(self, message: str, partition: int | None = None) -> None:
         super().__init__(message)
         self.partition = partition
+
+
+class LogCutOff(LogDamaged):
+    """The log ends before our position: it was cut off, or who answers for it has not caught up. Time will tell."""
 
 
 class BrokenInvariant(WhenceError):

@@ -20,6 +20,7 @@ from whence.domain.partition import partition_of
 from whence.eventlog.adapters import open_appender, open_consumer
 from whence.eventlog.leases import Leases
 from whence.eventlog.port import Consumer, NewRecord
+from whence.kit.clock import SYSTEM_TIMES, Times
 
 EVENT_TYPES = ("view", "click", "cart", "purchase", "dismiss")
 
@@ -110,6 +111,7 @@ class Running:
         owner: str = "test",
         lease_seconds: float = 10.0,
         log: Consumer | None = None,
+        times: Times = SYSTEM_TIMES,
     ) -> None:
         self.log = log or open_consumer(installation.log)
         self.waits: list[float] = []
@@ -121,7 +123,9 @@ class Running:
         rules = Rules(self.log.partitions, codes)
         self._installation = installation
         self.connections: list[psycopg.Connection] = []
-        self.aggregator = Aggregator(self.log, self.leases, self._connect, rules, self.metrics, self.waits.append)
+        self.aggregator = Aggregator(
+            self.log, self.leases, self._connect, rules, self.metrics, self.waits.append, times
+        )
         self.steps = self.aggregator.steps()
 
     def step_to(self, name: str) -> None:

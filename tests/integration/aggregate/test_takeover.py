@@ -1,6 +1,7 @@
 """Taking partitions over: what is remembered, what is refused, and two owners interleaved step by step."""
 
 import random
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
@@ -11,11 +12,13 @@ from conftest import Installation
 from integration.aggregate.support import Running, Shop, event, record, running, settle_hours
 from program import Program, until
 from whence.aggregate.declare import claim_log
+from whence.aggregate.postponed import CUT_OFF_SECONDS
 from whence.domain.errors import LogDamaged, PartitionUnavailable
 from whence.domain.partition import partition_of
 from whence.eventlog.places import PostgresPlace
 from whence.eventlog.port import Watermarks
 from whence.eventlog.postgres_readers import PostgresConsumer
+from whence.kit.clock import Times
 
 
 def test_repeats_are_recognised_for_24_hours_by_whoever_takes_over(shop: Shop, installation: Installation) -> None:
@@ -81,21 +84,54 @@ def test_a_log_that_was_cut_off_while_it_is_read_halts(shop: Shop, aggregator: R
 
 
 class Leaderless(PostgresConsumer):
-    """A log one of whose partitions does not answer.
+    """A log one of whose partitions does not answer, or answers as if it were empty.
 
     Attributes:
-        silent: That partition, None if all answer.
+        silent, empty: That partition, None if all answer rightly.
     """
 
-    def __init__(self, place: PostgresPlace, silent: int) -> None:
+    def __init__(self, place: PostgresPlace, silent: int | None = None, empty: int | None = None) -> None:
         super().__init__(place.url, place.namespace)
-        self.silent: int | None = silent
+        self.silent, self.empty = silent, empty
 
     def watermarks(self, partition: int) -> Watermarks:
         """As ever, but for that one."""
         if partition == self.silent:
             raise PartitionUnavailable("memory", f"partition {partition} has no leader")
-        return super().watermarks(partition)
+        return Watermarks(0, 0) if partition == self.empty else super().watermarks(partition)
+
+
+def test_a_log_that_ends_before_our_position_for_a_moment_halts_nothing(shop: Shop, installation: Installation) -> None:
+    """As a broker says that was frozen and does not know yet that another one leads."""
+    shop.append(event("u1", "a", "1"))
+    with running(installation) as first:
+        first.drain(shop)
+    lagging = record(event("u1", "a", "1")).partition
+    assert isinstance(installation.log, PostgresPlace)
+    log = Leaderless(installation.log, empty=lagging)
+    shop.append(event("u1", "a", "2"))
+    with closing(Running(installation, "second", log=log)) as second:
+        assert turns_until(second, lambda: second.metric("whence_aggregate_retries_total") >= 2)
+        assert not second.aggregator.halted
+        log.empty = None
+        second.drain(shop)
+    assert shop.books() == (2, 0, 0, 0)
+
+
+def test_a_log_that_ends_before_our_position_for_good_halts(shop: Shop, installation: Installation) -> None:
+    shop.append(event("u1", "a", "1"))
+    with running(installation) as first:
+        first.drain(shop)
+    cut_off = record(event("u1", "a", "1")).partition
+    assert isinstance(installation.log, PostgresPlace)
+    passed_seconds = 0.0
+    times = Times(monotonic=lambda: time.monotonic() + passed_seconds)
+    with closing(Running(installation, log=Leaderless(installation.log, empty=cut_off), times=times)) as second:
+        assert turns_until(second, lambda: second.metric("whence_aggregate_retries_total") >= 1)
+        assert not second.aggregator.halted
+        passed_seconds = CUT_OFF_SECONDS
+        assert turns_until(second, lambda: list(second.aggregator.halted) == [cut_off])
+        assert "stands at 1, the log holds 0 to 0" in second.aggregator.halted[cut_off]
 
 
 def test_a_partition_that_does_not_answer_is_left_for_later_and_the_others_go_on(
@@ -103,7 +139,7 @@ def test_a_partition_that_does_not_answer_is_left_for_later_and_the_others_go_on
 ) -> None:
     silent = record(event("u0", "a", "1")).partition
     assert isinstance(installation.log, PostgresPlace)
-    log = Leaderless(installation.log, silent)
+    log = Leaderless(installation.log, silent=silent)
     shop.append(*(event(f"u{n}", "a", "1") for n in range(60)))
     with closing(Running(installation, log=log)) as one:
         others = {f"u{n}" for n in range(60) if partition_of(f"u{n}".encode(), 16) != silent}

@@ -6,6 +6,7 @@ from whence.domain.errors import (
     FieldProblem,
     InvalidEvent,
     InvalidInput,
+    LogCutOff,
     LogDamaged,
     LostOwnership,
     OutcomeUnknown,
@@ -43,5 +44,6 @@ def test_invalid_input_speaks_of_every_field() -> None:
 def test_errors_carry_what_their_handlers_need() -> None:
     assert DependencyUnavailable("kafka", "down").dependency == "kafka"
     assert PartlyAppended("kafka", "half", [7, None]).offsets == [7, None]
-    assert LogDamaged("cut off", 3).partition == 3
+    assert LogDamaged("trimmed", 3).partition == 3
+    assert LogCutOff("cut off", 3).partition == 3
     assert LogDamaged("another log").partition is None

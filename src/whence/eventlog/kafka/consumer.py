@@ -12,7 +12,7 @@ from typing import cast
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
-from whence.domain.errors import LogDamaged, WhenceError
+from whence.domain.errors import LogCutOff, LogDamaged, WhenceError
 from whence.eventlog.kafka.client import DriverSettings, client_settings, kafka_errors, unavailable
 from whence.eventlog.kafka.topic import TopicAdmin, TopicFacts
 from whence.eventlog.places import KafkaPlace
@@ -157,12 +157,11 @@ class KafkaConsumer:
 
     def _check_position(self, partition: int, error: KafkaError) -> None:
         low, high = self.watermarks(partition)
-        if not low <= self._positions[partition] <= high:
-            raise LogDamaged(
-                f"partition {partition}: the log holds offsets {low} to {high}, we are at {self._positions[partition]} "
-                f"({error.str()})",
-                partition,
-            )
+        position = self._positions[partition]
+        if not low <= position <= high:
+            family = LogDamaged if position < low else LogCutOff
+            message = f"partition {partition}: the log holds offsets {low} to {high}, we are at {position}"
+            raise family(f"{message} ({error.str()})", partition)
 
     def _check_topic(self) -> None:
         facts = self._admin.facts()
