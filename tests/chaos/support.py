@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -69,6 +69,15 @@ class Oracle:
         records += [NewRecord(one.partition, one.key, BROKEN) for one in self._random.sample(records, number // 100)]
         self._random.shuffle(records)
         self._append(records)
+
+    def append_until(self, condition: Callable[[], bool]) -> bool:
+        """Append little by little until the condition comes true: how many transactions records share is not ours."""
+
+        def appended() -> bool:
+            self.append(20)
+            return condition()
+
+        return until(appended)
 
     def _event(self, number: int) -> Fields:
         now = datetime.now(UTC)
@@ -211,6 +220,10 @@ class Worker:
         assert until(lambda: self.is_ready() or not self.is_running())
         self.process.terminate()
         assert self.process.wait(PATIENCE_SECONDS) == 0, self.process.communicate()[1]
+
+    def is_killed(self) -> bool:
+        """Whether the process that was started last has been killed."""
+        return self.process.poll() == -signal.SIGKILL
 
     def wake(self) -> None:
         """SIGCONT, in case it is frozen."""

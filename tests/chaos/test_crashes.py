@@ -10,7 +10,7 @@ import pytest
 
 from chaos.support import SEED, Oracle, Worker, expire_leases, installed
 from conftest import Installation
-from program import PATIENCE_SECONDS, Program, until
+from program import Program, until
 from whence.embedded.postgres import EmbeddedPostgres
 
 ROUNDS = 12
@@ -36,7 +36,7 @@ def test_a_kill_at_any_step_loses_and_doubles_nothing(
     worker = Worker(program, installation)
     oracle.append(300)
     worker.start(f"{failpoint}:{1 if failpoint.startswith('compactor') else 3}")
-    assert worker.process.wait(PATIENCE_SECONDS) == -signal.SIGKILL
+    assert oracle.append_until(worker.is_killed)
     expire_leases(oracle.shop)
     oracle.append(100)
     worker.start()
@@ -70,7 +70,7 @@ def freeze_and_wake(
     oracle.append(200)
     frozen.start(f"{failpoint}:2=stop")
     try:
-        assert until(frozen.is_frozen)
+        assert oracle.append_until(frozen.is_frozen)
         other.start()
         oracle.wait_until_drained()
         oracle.append(100)

@@ -72,7 +72,7 @@ def test_kills_at_six_steps_of_the_transaction(oracle: Oracle, on_kafka: Install
         oracle.append(200)
         worker = Worker(program, on_kafka)
         worker.start(f"{failpoint}:{1 + number % 3}")
-        assert worker.process.wait(PATIENCE_SECONDS) == -signal.SIGKILL
+        assert oracle.append_until(worker.is_killed)
         expire_leases(oracle.shop)
     worker.start()
     oracle.wait_until_drained()
@@ -84,9 +84,7 @@ def test_commits_whose_answers_are_lost_count_once(oracle: Oracle, on_kafka: Ins
         worker = Worker(program, on_kafka, settings={"WHENCE_DATABASE_URL": proxy.url})
         proxy.cut_commits_of(b"UPDATE partition_position", LOST_COMMITS)
         worker.start()
-        for _ in range(LOST_COMMITS):
-            oracle.append(100)
-        assert until(lambda: not proxy.cuts_left)
+        assert oracle.append_until(lambda: not proxy.cuts_left)
         oracle.append(100)
         oracle.wait_until_drained()
         oracle.check()
