@@ -10,8 +10,9 @@ For a user's newest items r = 0, 1, … (newest first) at a moment:
     co_bought   the same as co_viewed, where all that is counted of the pair are purchases on both sides
     own_signal  0.3 * (0.24 * short_r/(sum short + 0.05) + 0.46 * affinity_r/(sum affinity)), the candidate being r
 
-`long` is 0.16 beside refined weights and 0.46 while none were ever fitted. The sums of co_viewed run over the items
-that have neighbours (ranks unchanged), all others over all newest items. A sum of affinities of 0 makes its term 0.
+These are the numbers of the default `whence.domain.blend_weights`. `long` is 0.16 beside refined weights and 0.46 while
+none were ever fitted. The sums of co_viewed run over the items that have neighbours (ranks unchanged), all others over
+all newest items. A sum of affinities of 0 makes its term 0.
 
 Source: ADR-0011, with measurements on public shopping and click logs.
 """
@@ -23,32 +24,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
+from whence.domain.blend_weights import DEFAULT_BLEND, BlendWeights
 from whence.domain.decay import decay, decayed_sum
 from whence.domain.events import DISMISS
 from whence.domain.state import RECENT_ITEMS_READ, Horizon, Signal, State
 
-SHORT_WEIGHT = 0.24
-LONG_WEIGHT = 0.16
-LONG_WEIGHT_ALONE = 0.46
-"""The long memory's weight in co_viewed while no refined weights were ever fitted, and always in own_signal."""
-
-REFINED_WEIGHT = 0.30
 MASS_DAMPING = 1.0
 """Added to the sum of masses: little evidence makes a small refined part."""
 MASS_MIN = 0.1
 
-SELF_WEIGHT = 0.3
-"""rho: what the user's own items get where repeats are allowed."""
-
-RANK_FACTOR = 0.5
-SHORT_HALF_LIFE_SECONDS = 30 * 60
-SHORT_DAMPING = 0.05
-"""Lets the short memory fade altogether when the user comes back after hours."""
-
 AFFINITY_MIN = 1e-60
 """A smaller affinity counts as 0: after 49 years, and products of floats stay above the range's end."""
-
-TREND_WEIGHTS: Mapping[Horizon, float] = {"6h": 0.16, "1d": 0.08, "7d": 0.06}
 
 Code = Literal["own_signal", "co_viewed", "co_bought", "refined", "trending"]
 
@@ -126,40 +112,49 @@ class Mixer:
     neighbour_affinity_sum: float
     mass_sum: float
     long_weight: float
+    weights: BlendWeights
 
     def self_short(self, source: Source) -> float:
         """What an own item gets from the short memory."""
-        return SELF_WEIGHT * SHORT_WEIGHT * source.short / (self.short_sum + SHORT_DAMPING)
+        return self.weights.own * self.weights.short * source.short / (self.short_sum + self.weights.short_damping)
 
     def self_long(self, strength: float) -> float:
         """What an own item gets from the long memory for a signal of that strength."""
-        return SELF_WEIGHT * LONG_WEIGHT_ALONE * _share(strength, self.affinity_sum)
+        return self.weights.own * self.weights.long_alone * _share(strength, self.affinity_sum)
 
     def co_viewed(self, source: Source) -> float:
         """c_r, which multiplies p(r, candidate), bought or not."""
-        short = SHORT_WEIGHT * source.short / (self.neighbour_short_sum + SHORT_DAMPING)
+        short = self.weights.short * source.short / (self.neighbour_short_sum + self.weights.short_damping)
         return short + self.long_weight * _share(source.affinity, self.neighbour_affinity_sum)
 
     @property
     def refined(self) -> float:
         """e, which multiplies b(r, candidate) for every source alike."""
-        return REFINED_WEIGHT / max(self.mass_sum + MASS_DAMPING, MASS_MIN)
+        return self.weights.refined / max(self.mass_sum + MASS_DAMPING, MASS_MIN)
 
 
-def blend(state: State, weights: Mapping[str, float], as_of: datetime, *, repeats: bool = True) -> list[Candidate]:
+def blend(
+    state: State,
+    weights: Mapping[str, float],
+    as_of: datetime,
+    mixture: BlendWeights = DEFAULT_BLEND,
+    *,
+    repeats: bool = True,
+) -> list[Candidate]:
     """The candidates of a user at a moment, best first; ties by item id.
 
     Args:
         state: What is known of the user and of all users.
         weights: Of the event types; a type that is missing weighs 0.
         as_of: The moment; events later than it count as happening at it.
+        mixture: What the parts weigh against each other.
         repeats: Whether the user's own items are candidates by themselves.
     """
-    found = sources(state, weights, as_of)
-    mixer = mix(state, found)
+    found = sources(state, weights, as_of, mixture)
+    mixer = mix(state, found, mixture)
     parts = [*_own_parts(found, mixer)] if repeats else []
     parts += _neighbour_parts(state, found, mixer)
-    parts += _trend_parts(state)
+    parts += _trend_parts(state, mixture)
     by_item: dict[int, list[Part]] = defaultdict(list)
     for item_id, part in parts:
         if part.contribution:
@@ -168,21 +163,23 @@ def blend(state: State, weights: Mapping[str, float], as_of: datetime, *, repeat
     return sorted(candidates, key=lambda candidate: (-candidate.score, candidate.item_id))
 
 
-def sources(state: State, weights: Mapping[str, float], as_of: datetime) -> list[Source]:
+def sources(
+    state: State, weights: Mapping[str, float], as_of: datetime, mixture: BlendWeights = DEFAULT_BLEND
+) -> list[Source]:
     """The user's newest items at a moment, newest first."""
     held = held_by_item(state.signals, weights, as_of)
     found = []
     for rank, recent in enumerate(state.recents[:RECENT_ITEMS_READ]):
         signals = tuple(held.get(recent.item_id, ()))
         age_seconds = (as_of - recent.last_at).total_seconds()
-        short = RANK_FACTOR**rank * decay(age_seconds, SHORT_HALF_LIFE_SECONDS)
+        short = mixture.rank_factor**rank * decay(age_seconds, mixture.short_half_life_seconds)
         affinity = sum(signal.strength for signal in signals)
         affinity = affinity if affinity >= AFFINITY_MIN else 0.0
         found.append(Source(recent.item_id, recent.last_at, rank, short, affinity, signals))
     return found
 
 
-def mix(state: State, found: Sequence[Source]) -> Mixer:
+def mix(state: State, found: Sequence[Source], mixture: BlendWeights = DEFAULT_BLEND) -> Mixer:
     """The sums over a user's sources."""
     with_neighbours = [source for source in found if state.neighbours.get(source.item_id)]
     refined = state.refined or {}
@@ -192,7 +189,8 @@ def mix(state: State, found: Sequence[Source]) -> Mixer:
         neighbour_short_sum=sum(source.short for source in with_neighbours),
         neighbour_affinity_sum=sum(source.affinity for source in with_neighbours),
         mass_sum=sum(refined[source.item_id].mass for source in found if source.item_id in refined),
-        long_weight=LONG_WEIGHT_ALONE if state.refined is None else LONG_WEIGHT,
+        long_weight=mixture.long_alone if state.refined is None else mixture.long,
+        weights=mixture,
     )
 
 
@@ -242,8 +240,8 @@ def _neighbour_parts(state: State, found: Iterable[Source], mixer: Mixer) -> Ite
             yield item, _source_part("refined", mixer.refined * weight, source, leading)
 
 
-def _trend_parts(state: State) -> Iterable[tuple[int, Part]]:
-    for horizon, weight in TREND_WEIGHTS.items():
+def _trend_parts(state: State, mixture: BlendWeights) -> Iterable[tuple[int, Part]]:
+    for horizon, weight in mixture.trends.items():
         for item, value in state.trends.get(horizon, {}).items():
             yield item, Part("trending", weight * value, horizon=horizon)
 

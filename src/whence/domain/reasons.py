@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from whence.domain.blend import TREND_WEIGHTS
 from whence.domain.state import Horizon
 
 EvidenceCode = Literal[
@@ -38,6 +37,7 @@ class Evidence:
         item_id, title: The user's item that it comes from, if any; the title if the catalogue has one.
         event_type, count, last_at: The user's signal on that item: how many such events, the last one when.
         horizon: For a trend, the half-life of what counts.
+        activity: For a trend, the item's share of all decayed activity, 0 to 1.
         category: For `popular_in_category`.
         probability: Of a pair, p(this item given the user's item): the pair's share of all the pairs that are counted
             for the user's item. Not a share of people.
@@ -51,6 +51,7 @@ class Evidence:
     count: int = 0
     last_at: datetime | None = None
     horizon: Horizon | None = None
+    activity: float = 0.0
     category: str | None = None
     probability: float | None = None
 
@@ -120,7 +121,7 @@ def _custom_deed(part: Evidence, thing: str, day: str) -> str:
 def _trend(part: Evidence) -> str | None:
     if part.horizon is None:
         return None
-    share = _percent(part.contribution / TREND_WEIGHTS[part.horizon])
+    share = _percent(part.activity)
     if part.code == "popular_in_category":
         return f"Popular in {part.category}: {share} of the activity of late was on it."
     if part.horizon == "7d":

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from whence.domain.blend_weights import BlendWeights, parse_blend
 from whence.domain.errors import FieldProblem, InvalidInput
 from whence.domain.events import EventTypes, parse_event_types
 from whence.kit.secrets import HIDDEN, without_passwords
@@ -29,6 +30,15 @@ def _event_types(text: str) -> str:
         parse_event_types(text)
     except InvalidInput as error:
         raise ValueError(error.problems[0].problem) from error
+    return text
+
+
+def _blend(text: str) -> str:
+    try:
+        parse_blend(text)
+    except InvalidInput as error:
+        problem = error.problems[0]
+        raise ValueError(f"{problem.field} {problem.problem}") from error
     return text
 
 
@@ -81,6 +91,11 @@ class Settings(BaseModel):
         description="the event types and their weights; `dismiss` hides the item from that user until a later "
         "positive signal. All services must agree",
     )
+    blend: Annotated[str, AfterValidator(_blend)] = Field(
+        "",
+        description="what the parts of a score weigh against each other, as `name=number,…`, where that is not the "
+        "default (docs/quality.md has the names)",
+    )
     surfaces: str = Field(
         "home",
         pattern=r"^[a-z][a-z0-9_-]{0,31}(,[a-z][a-z0-9_-]{0,31}){0,31}$",
@@ -114,6 +129,10 @@ class Settings(BaseModel):
     def types(self) -> EventTypes:
         """The declared event types."""
         return parse_event_types(self.event_types)
+
+    def mixture(self) -> BlendWeights:
+        """What the parts of a score weigh against each other."""
+        return parse_blend(self.blend)
 
     def surface_names(self) -> tuple[str, ...]:
         """The declared surfaces, the default first."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from whence.domain.blend_weights import DEFAULT_BLEND, BlendWeights
 from whence.domain.identity import new_event_id
 from whence.domain.partition import partition_of
 from whence.kit.clock import Clock
@@ -30,6 +31,7 @@ class Recipe:
 
     weights: Mapping[str, float]
     unknown_items: bool
+    mixture: BlendWeights = DEFAULT_BLEND
 
 
 class Answers:
@@ -117,6 +119,7 @@ class Answers:
             excluded_items=question.excluded_items,
             unknown_items=self._recipe.unknown_items,
             evidence_max=EVIDENCE_ALL if question.explain == "full" else EVIDENCE_SHORT,
+            mixture=self._recipe.mixture,
         )
 
     def _partitions(self, question: Question) -> list[int]:

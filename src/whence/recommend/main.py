@@ -39,7 +39,7 @@ async def open_service(settings: Settings, clock: Clock) -> AsyncIterator[Applic
     """The application with everything that it needs; PostgreSQL may come later, until then it is not ready."""
     metrics = app_metrics()
     database = Database(settings.database_url, settings.namespace)
-    recipe = Recipe(settings.types().weights, settings.unknown_items == "show")
+    recipe = Recipe(settings.types().weights, settings.unknown_items == "show", settings.mixture())
     served = ServedLists(database, metrics)
     answers = Answers(database, Progress(database), served, recipe, clock, metrics)
     service = Service(database, answers, served, recipe, settings.surface_names(), clock)

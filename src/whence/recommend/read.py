@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from psycopg import AsyncConnection, Connection, sql
 from psycopg.rows import dict_row
 
 from whence.domain import blend, decay
+from whence.domain.blend_weights import DEFAULT_BLEND, BlendWeights
 from whence.domain.reasons import Evidence, EvidenceCode
 from whence.domain.state import RECENT_ITEMS_READ, Exclude, Horizon
 from whence.kit.clock import from_us
@@ -24,7 +26,7 @@ FILL_SCAN_MAX = 2_000
 EVIDENCE_SHORT = 3
 """The strongest parts that `explain=short` shows."""
 
-EVIDENCE_ALL = 2 * RECENT_ITEMS_READ + RECENT_ITEMS_READ * 64 + len(blend.TREND_WEIGHTS)
+EVIDENCE_ALL = 2 * RECENT_ITEMS_READ + RECENT_ITEMS_READ * 64 + len(DEFAULT_BLEND.trends)
 """More parts than a score can have: two neighbour lists, the signals of 64 event types, the trends."""
 
 BEST_MAX = 250
@@ -33,6 +35,9 @@ the longest list does not fill."""
 
 WEIGHT_MIN = 1e-30
 """A smaller weight counts as 0, so that products stay above the range's end: PostgreSQL raises on underflow."""
+
+STATEMENTS_MAX = 64
+"""Texts of the statement that are remembered: a service has one, a comparison of blends has some."""
 
 _STATEMENTS = load_statements(__file__)
 
@@ -53,32 +58,36 @@ _CONSTANTS = {
     "rate_per_second": decay.RATE_PER_SECOND,
     "landmark_seconds": float(decay.LANDMARK_SECONDS),
     "min_exponent": decay.MIN_EXPONENT,
-    "rank_factor": blend.RANK_FACTOR,
-    "short_half_life_seconds": float(blend.SHORT_HALF_LIFE_SECONDS),
     "affinity_min": blend.AFFINITY_MIN,
-    "short_weight": blend.SHORT_WEIGHT,
-    "short_damping": blend.SHORT_DAMPING,
-    "long_weight": blend.LONG_WEIGHT,
-    "long_weight_alone": blend.LONG_WEIGHT_ALONE,
-    "refined_weight": blend.REFINED_WEIGHT,
     "mass_damping": blend.MASS_DAMPING,
     "mass_min": blend.MASS_MIN,
-    "self_weight": blend.SELF_WEIGHT,
-    "horizons": list(blend.TREND_WEIGHTS),
-    "trend_weights": list(blend.TREND_WEIGHTS.values()),
     "best_max": BEST_MAX,
     "fill_scan_max": FILL_SCAN_MAX,
 }
 
 
-def _with_constants(statement: str) -> sql.SQL:
+@lru_cache(maxsize=STATEMENTS_MAX)
+def _statement(mixture: BlendWeights) -> sql.SQL:
     """The statement with the constants written into it: they cost nothing to send, and the planner knows them."""
-    for name, value in _CONSTANTS.items():
+    statement = _STATEMENTS["candidates"].as_string(None)
+    for name, value in (_CONSTANTS | _numbers(mixture)).items():
         statement = statement.replace(f"%({name})s", sql.Literal(value).as_string(None))
     return sql.SQL(statement)
 
 
-_STATEMENT = _with_constants(_STATEMENTS["candidates"].as_string(None))
+def _numbers(mixture: BlendWeights) -> dict[str, Any]:
+    return {
+        "rank_factor": float(mixture.rank_factor),
+        "short_half_life_seconds": float(mixture.short_half_life_seconds),
+        "short_weight": float(mixture.short),
+        "short_damping": float(mixture.short_damping),
+        "long_weight": float(mixture.long),
+        "long_weight_alone": float(mixture.long_alone),
+        "refined_weight": float(mixture.refined),
+        "self_weight": float(mixture.own),
+        "horizons": list(mixture.trends),
+        "trend_weights": [float(weight) for weight in mixture.trends.values()],
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +105,7 @@ class Ask:
         excluded_items: Items to leave out.
         unknown_items: Whether items without a catalogue entry may be shown.
         evidence_max: How many parts of each score to give, the strongest first.
+        mixture: What the parts weigh against each other.
     """
 
     subjects: Sequence[str]
@@ -108,6 +118,7 @@ class Ask:
     excluded_items: Sequence[str] = ()
     unknown_items: bool = True
     evidence_max: int = EVIDENCE_SHORT
+    mixture: BlendWeights = DEFAULT_BLEND
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +164,14 @@ class Reading:
 async def read_candidates(connection: AsyncConnection, ask: Ask) -> Reading:
     """Read the candidates of one user in one statement."""
     async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(_STATEMENT, _parameters(ask), prepare=True)
+        await cursor.execute(_statement(ask.mixture), _parameters(ask), prepare=True)
         return _reading(await cursor.fetchall(), ask)
 
 
 def read_now(connection: Connection, ask: Ask) -> Reading:
     """The same statement for who reads one user after the other."""
     with connection.cursor(row_factory=dict_row) as cursor:
-        cursor.execute(_STATEMENT, _parameters(ask), prepare=True)
+        cursor.execute(_statement(ask.mixture), _parameters(ask), prepare=True)
         return _reading(cursor.fetchall(), ask)
 
 
@@ -214,5 +225,15 @@ def _evidence(part: Sequence[Any], row: Mapping[str, Any], ask: Ask) -> Evidence
         category = next(name for name in ask.categories if name in row["categories"])
     last_at = None if last_us is None else from_us(last_us)
     return Evidence(
-        code, float(contribution), item_id, title, event_type, count or 0, last_at, horizon, category, probability
+        code,
+        float(contribution),
+        item_id,
+        title,
+        event_type,
+        count or 0,
+        last_at,
+        horizon,
+        float(contribution) / ask.mixture.trends[horizon] if horizon else 0.0,
+        category,
+        probability,
     )

@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 from whence.domain import blend
 from whence.domain.arithmetic import expression
 from whence.domain.blend import Candidate
+from whence.domain.blend_weights import DEFAULT_BLEND
 from whence.domain.reasons import Evidence, reason
 from whence.domain.state import (
     RECENT_ITEMS_READ,
@@ -61,7 +62,7 @@ async def why(connection: AsyncConnection, ask: Ask, user_id: str, item_id: str)
         names = await _names(connection, {part.source_id for part, _ in parts if part.source_id})
     score = sum(part.contribution for part, _ in parts)
     rank = next((n for n, found in enumerate(reading.found, start=1) if found.item_id == item_id), None)
-    evidence = [_evidence(part, names) for part, _ in parts]
+    evidence = [_evidence(part, names, ask) for part, _ in parts]
     return {
         "user_id": user_id,
         "item_id": item_id,
@@ -117,7 +118,7 @@ async def _refined(connection: AsyncConnection, sources: Sequence[int]) -> dict[
 
 
 async def _trends(connection: AsyncConnection) -> dict[Horizon, dict[int, float]]:
-    trends: dict[Horizon, dict[int, float]] = {horizon: {} for horizon in blend.TREND_WEIGHTS}
+    trends: dict[Horizon, dict[int, float]] = {horizon: {} for horizon in DEFAULT_BLEND.trends}
     for row in await _rows(connection, "trends", {}):
         trends[row["horizon"]][row["item_id"]] = row["value"]
     return trends
@@ -150,8 +151,8 @@ def _parts(state: State, ask: Ask, listing: Listing | None) -> list[tuple[blend.
     candidate = _candidate(state, weights, ask, listing)
     if candidate is None:
         return []
-    found = blend.sources(state, weights, ask.as_of)
-    mixer = blend.mix(state, found)
+    found = blend.sources(state, weights, ask.as_of, ask.mixture)
+    mixer = blend.mix(state, found, ask.mixture)
     parts = sorted(candidate.parts, key=lambda part: -abs(part.contribution))
     return [(part, expression(part, candidate.item_id, state, found, mixer)) for part in parts]
 
@@ -159,11 +160,11 @@ def _parts(state: State, ask: Ask, listing: Listing | None) -> list[tuple[blend.
 def _candidate(state: State, weights: Mapping[str, float], ask: Ask, listing: Listing | None) -> Candidate | None:
     if listing is None:
         return None
-    candidates = blend.blend(state, weights, ask.as_of, repeats=ask.exclude != "seen")
+    candidates = blend.blend(state, weights, ask.as_of, ask.mixture, repeats=ask.exclude != "seen")
     return next((one for one in candidates if one.item_id == listing.ref), None)
 
 
-def _evidence(part: blend.Part, names: Mapping[int, tuple[str, str | None]]) -> Evidence:
+def _evidence(part: blend.Part, names: Mapping[int, tuple[str, str | None]], ask: Ask) -> Evidence:
     source_id, title = names.get(part.source_id or 0, (None, None))
     return Evidence(
         part.code,
@@ -174,6 +175,7 @@ def _evidence(part: blend.Part, names: Mapping[int, tuple[str, str | None]]) -> 
         part.count,
         part.last_at,
         part.horizon,
+        activity=part.contribution / ask.mixture.trends[part.horizon] if part.horizon else 0.0,
         probability=part.probability,
     )
 

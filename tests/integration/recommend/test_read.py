@@ -13,6 +13,7 @@ import pytest
 from conftest import Installation
 from integration.recommend.states import NOW, Shop, random_shop, write_shop
 from whence.domain.blend import Candidate, blend
+from whence.domain.blend_weights import BlendWeights
 from whence.domain.reasons import Evidence
 from whence.domain.state import Exclude, State, hidden_items, unite
 from whence.kit.database import conninfo
@@ -25,6 +26,11 @@ WEIGHTS: Sequence[Mapping[str, float]] = (
     {"view": 0, "click": 0, "cart": 0, "purchase": 0, "dismiss": 0},
     {"view": -2, "click": 0.5, "cart": 3, "purchase": 1e6, "dismiss": -4},
     {"view": 1e-300, "purchase": 5},
+)
+MIXTURES = (
+    BlendWeights(),
+    BlendWeights(short=0, long=1, long_alone=0.2, own=2, trend_6h=0, short_half_life_minutes=600, rank_factor=1),
+    BlendWeights(short=1e-4, refined=0, short_half_life_minutes=0.1, rank_factor=0.4, short_damping=100),
 )
 
 
@@ -79,6 +85,7 @@ def random_asks(rng: random.Random, shop: Shop) -> Iterator[Ask]:
             excluded_items=[f"i{rng.randint(1, shop.items)}" for _ in range(rng.randint(0, 2))],
             unknown_items=rng.random() < 0.7,
             evidence_max=EVIDENCE_ALL,
+            mixture=rng.choice(MIXTURES),
         )
 
 
@@ -87,7 +94,7 @@ def expected(shop: Shop, ask: Ask) -> list[Candidate]:
     state = state_of(shop, ask)
     weights = usable_weights(ask.weights)
     hidden = hidden_items(state.signals, weights, ask.exclude)
-    ranked = blend(state, weights, ask.as_of, repeats=ask.exclude != "seen")
+    ranked = blend(state, weights, ask.as_of, ask.mixture, repeats=ask.exclude != "seen")
     return [c for c in ranked if c.item_id not in hidden and may_show(shop, ask, c.item_id)][: ask.size]
 
 

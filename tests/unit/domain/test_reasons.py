@@ -68,17 +68,23 @@ def through(code: EvidenceCode, event_type: str = "view", count: int = 1, title:
             "Recommended because it is linked to “Trail shoe”, which you viewed on 3 October.",
         ),
         (
-            Evidence("trending", 0.16 * 0.123, horizon="6h"),
+            Evidence("trending", 0.16 * 0.123, horizon="6h", activity=0.123),
             "Trending: 12.3 % of the most recent activity was on it.",
         ),
-        (Evidence("trending", 0.08, horizon="1d"), "Trending: 100 % of the most recent activity was on it."),
-        (Evidence("trending", 0.06 * 0.002, horizon="7d"), "Popular: 0.2 % of the activity of late was on it."),
         (
-            Evidence("trending", 0.16 * 0.0004, horizon="6h"),
+            Evidence("trending", 0.08, horizon="1d", activity=1.0),
+            "Trending: 100 % of the most recent activity was on it.",
+        ),
+        (
+            Evidence("trending", 0.06 * 0.002, horizon="7d", activity=0.002),
+            "Popular: 0.2 % of the activity of late was on it.",
+        ),
+        (
+            Evidence("trending", 0.16 * 0.0004, horizon="6h", activity=0.0004),
             "Trending: less than 0.1 % of the most recent activity was on it.",
         ),
         (
-            Evidence("popular_in_category", 0.06 * 0.5, horizon="7d", category="Kitchen"),
+            Evidence("popular_in_category", 0.06 * 0.5, horizon="7d", activity=0.5, category="Kitchen"),
             "Popular in Kitchen: 50 % of the activity of late was on it.",
         ),
         (Evidence("catalogue", 0.0), "From the catalogue, to fill the list: nothing speaks for it yet."),
@@ -139,5 +145,5 @@ def test_titles_are_cut_and_kept_on_one_line() -> None:
 
 
 def test_no_share_is_rounded_up() -> None:
-    sentence = reason([Evidence("trending", 0.16 * 0.9999, horizon="6h")], NOW)
+    sentence = reason([Evidence("trending", 0.16 * 0.9999, horizon="6h", activity=0.9999)], NOW)
     assert sentence == "Trending: 99.9 % of the most recent activity was on it."

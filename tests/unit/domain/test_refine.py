@@ -54,6 +54,14 @@ def test_the_fit_follows_the_formula(seed: int, users: int, items: int, touches:
     assert found == pytest.approx(expected, abs=1e-12)
 
 
+def test_a_large_catalogue_is_fitted_to_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = log_of(4, 200, 90, 4_000)
+    spread_out = fit(*log)
+    monkeypatch.setattr(refine, "DENSE_ITEMS_MAX", 10)
+
+    assert fit(*log).weights.tobytes() == spread_out.weights.tobytes()
+
+
 def test_two_fits_of_the_same_touches_in_any_order_are_byte_equal() -> None:
     users, items, ages = log_of(3, 60, 40, 700)
     shuffled = np.random.default_rng(9).permutation(len(users))
