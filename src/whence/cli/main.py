@@ -17,6 +17,7 @@ GROUPS = (
     "demo",
     "serve",
     "recommend",
+    "weights",
     "events",
     "importing",
     "dead_letters",

@@ -32,6 +32,9 @@ LIVE_WINDOW_FUTURE = timedelta(seconds=60)
 
 _FUTURE_US = LIVE_WINDOW_FUTURE // timedelta(microseconds=1)
 
+WEIGHT_MAX = 1e6
+"""The size of a weight: more would drown every other type, and products of floats stay far from the range's end."""
+
 DEDUPE_WINDOW_HOURS = 24
 """Append hours over which a repeat of (user, event id) is recognised."""
 
@@ -39,10 +42,9 @@ DISMISS = "dismiss"
 """The event type that hides an item from a user until a later positive signal."""
 
 PURCHASE = "purchase"
-"""The event type that `exclude=purchased` asks about."""
-
-PURCHASE = "purchase"
 """The event type that "bought" in reasons and `exclude=purchased` speak of."""
+
+WEIGHT_RANGE = f"a number from -{WEIGHT_MAX:.0f} to {WEIGHT_MAX:.0f}"
 
 _EVENT_TYPE = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
@@ -83,13 +85,19 @@ def _new_name(name: str, known: Mapping[str, float]) -> str:
 
 
 def _weight(name: str, number: str) -> float:
+    weight = parse_weight(number)
+    if weight is None:
+        raise _bad_types(f"the weight of {name!r} must be {WEIGHT_RANGE}, not {number!r}")
+    return weight
+
+
+def parse_weight(number: str) -> float | None:
+    """The weight of an event type that *number* says; None if it is none from -WEIGHT_MAX to WEIGHT_MAX."""
     try:
         weight = float(number)
     except ValueError:
-        weight = float("nan")
-    if not -1e6 <= weight <= 1e6:
-        raise _bad_types(f"the weight of {name!r} must be a number from -1000000 to 1000000, not {number!r}")
-    return weight
+        return None
+    return weight if -WEIGHT_MAX <= weight <= WEIGHT_MAX else None
 
 
 def _bad_types(problem: str, limit: int | None = None) -> InvalidInput:

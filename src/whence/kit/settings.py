@@ -88,8 +88,8 @@ class Settings(BaseModel):
     )
     event_types: Annotated[str, AfterValidator(_event_types)] = Field(
         "view=1,click=2,cart=3,purchase=5,dismiss=0",
-        description="the event types and their weights; `dismiss` hides the item from that user until a later "
-        "positive signal. All services must agree",
+        description="the event types and their initial weights, which count until `whence weights set` publishes "
+        "others; `dismiss` hides the item from that user until a later positive signal. All services must agree",
     )
     blend: Annotated[str, AfterValidator(_blend)] = Field(
         "",

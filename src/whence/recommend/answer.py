@@ -26,10 +26,16 @@ from whence.recommend.why import why
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """The settings that shape every list."""
+class ListSettings:
+    """The settings that shape every list.
 
-    weights: Mapping[str, float]
+    Attributes:
+        initial_weights: Of the event types, where no recipe was published that names them.
+        unknown_items: Whether items without a catalogue entry may be shown.
+        mixture: What the parts of a score weigh against each other.
+    """
+
+    initial_weights: Mapping[str, float]
     unknown_items: bool
     mixture: BlendWeights = DEFAULT_BLEND
 
@@ -42,7 +48,7 @@ class Answers:
         database: Database,
         progress: Progress,
         served: ServedLists,
-        recipe: Recipe,
+        settings: ListSettings,
         clock: Clock,
         metrics: Metrics,
         random: Callable[[int], bytes] = os.urandom,
@@ -51,7 +57,7 @@ class Answers:
         self._database = database
         self._progress = progress
         self._served = served
-        self._recipe = recipe
+        self._settings = settings
         self._clock = clock
         self._metrics = metrics
         self._random = random
@@ -111,15 +117,15 @@ class Answers:
         return Ask(
             subjects=question.subjects,
             partitions=self._partitions(question),
-            weights=self._recipe.weights,
+            weights=self._settings.initial_weights,
             as_of=now,
             size=question.limit,
             exclude=question.exclude,
             categories=question.categories,
             excluded_items=question.excluded_items,
-            unknown_items=self._recipe.unknown_items,
+            unknown_items=self._settings.unknown_items,
             evidence_max=EVIDENCE_ALL if question.explain == "full" else EVIDENCE_SHORT,
-            mixture=self._recipe.mixture,
+            mixture=self._settings.mixture,
         )
 
     def _partitions(self, question: Question) -> list[int]:

@@ -24,7 +24,7 @@ RECONNECT_SECONDS = 1.0
 READ_TIMEOUT_MS = 5_000
 """No read takes this long unless something is broken; its connection is needed."""
 
-_SESSION = (
+SESSION = (
     # The read statement is large: planning costs half of what running it does, and compiling more.
     "SET plan_cache_mode = force_generic_plan",
     "SET jit = off",
@@ -84,5 +84,5 @@ class Database:
 
 
 async def _configure(connection: AsyncConnection) -> None:
-    for statement in _SESSION:
+    for statement in SESSION:
         await connection.execute(statement.encode())

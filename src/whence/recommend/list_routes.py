@@ -71,13 +71,13 @@ def list_router(service: Service | None) -> APIRouter:
 
 async def _trend(service: Service, horizon: Horizon, query: ListQuery) -> dict[str, Any]:
     async with service.database.connection() as connection:
-        items = await read_trend(connection, horizon, query.limit, query.category, service.recipe.unknown_items)
+        items = await read_trend(connection, horizon, query.limit, query.category, service.settings.unknown_items)
     return {"horizon": horizon, **_list(service, items, query, "no_recent_activity")}
 
 
 async def _similar(service: Service, item_id: str, query: ListQuery) -> dict[str, Any]:
     async with service.database.connection() as connection:
-        items = await read_similar(connection, item_id, query.limit, query.category, service.recipe.unknown_items)
+        items = await read_similar(connection, item_id, query.limit, query.category, service.settings.unknown_items)
         known = bool(items) or await item_is_known(connection, item_id)
     why_empty = "no_neighbours_known" if known else "unknown_item"
     return {"item_id": item_id, **_list(service, items, query, why_empty)}

@@ -61,6 +61,7 @@ _CONSTANTS = {
     "affinity_min": blend.AFFINITY_MIN,
     "mass_damping": blend.MASS_DAMPING,
     "mass_min": blend.MASS_MIN,
+    "weight_min": WEIGHT_MIN,
     "best_max": BEST_MAX,
     "fill_scan_max": FILL_SCAN_MAX,
 }
@@ -97,7 +98,7 @@ class Ask:
     Attributes:
         subjects: The user, and a session to unite with it.
         partitions: The log's partitions of these.
-        weights: Of the event types by name.
+        weights: Of the event types by name, as the setting says.
         as_of: The moment that ages are counted to.
         size: How many candidates at most.
         exclude: Which of the user's own items to leave out.
@@ -106,6 +107,7 @@ class Ask:
         unknown_items: Whether items without a catalogue entry may be shown.
         evidence_max: How many parts of each score to give, the strongest first.
         mixture: What the parts weigh against each other.
+        published: Whether published weights go before *weights*.
     """
 
     subjects: Sequence[str]
@@ -119,6 +121,7 @@ class Ask:
     unknown_items: bool = True
     evidence_max: int = EVIDENCE_SHORT
     mixture: BlendWeights = DEFAULT_BLEND
+    published: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +132,14 @@ class Version:
         log_id, partitions: The log that the scores come from; None before any was aggregated.
         positions: The next offset of each asked partition; 0 where nothing was applied yet.
         last_event_at: The newest event applied in these partitions.
+        recipe: The version of the published weights; 0 if those of the question counted.
     """
 
     log_id: str | None
     partitions: int | None
     positions: Mapping[int, int]
     last_event_at: datetime | None
+    recipe: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,12 +191,11 @@ def usable_weights(weights: Mapping[str, float]) -> dict[str, float]:
 
 
 def _parameters(ask: Ask) -> dict[str, Any]:
-    weights = usable_weights(ask.weights)
     return {
         "subjects": list(ask.subjects),
         "partitions": list(ask.partitions),
-        "type_names": list(weights),
-        "type_weights": [float(weight) for weight in weights.values()],
+        "type_names": list(ask.weights),
+        "type_weights": [float(weight) for weight in ask.weights.values()],
         "as_of": ask.as_of,
         "size": ask.size,
         "exclude": ask.exclude,
@@ -199,13 +203,14 @@ def _parameters(ask: Ask) -> dict[str, Any]:
         "excluded_items": list(ask.excluded_items),
         "unknown_items": ask.unknown_items,
         "evidence_max": ask.evidence_max,
+        "published": ask.published,
     }
 
 
 def _version(row: Mapping[str, Any], ask: Ask) -> Version:
     applied = {int(partition): offset for partition, offset in (row["positions"] or {}).items()}
     positions = dict.fromkeys(ask.partitions, 0) | applied
-    return Version(row["log_id"], row["partitions"], positions, row["last_event_at"])
+    return Version(row["log_id"], row["partitions"], positions, row["last_event_at"], row["recipe_version"])
 
 
 def _found(row: Mapping[str, Any], ask: Ask) -> Found:

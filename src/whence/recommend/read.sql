@@ -5,10 +5,17 @@
 WITH subject AS MATERIALIZED (
     SELECT coalesce(array_agg(id), '{}') AS ids FROM user_ref WHERE external_id = ANY (:subjects)
 ),
+-- The recipe in force: looked up here, so that no list that is begun after a publication has an older one.
+published AS MATERIALIZED (
+    SELECT version, weights FROM recipe WHERE :published ORDER BY version DESC LIMIT 1
+),
 weight AS MATERIALIZED (
-    SELECT code, name, coalesce(given.weight, 0) AS weight
-    FROM event_type
-    LEFT JOIN unnest(:type_names::text[], :type_weights::float8[]) AS given (type_name, weight) ON type_name = name
+    SELECT code, name, CASE WHEN abs(weight) >= :weight_min THEN weight ELSE 0 END AS weight
+    FROM (
+        SELECT code, name, coalesce(((SELECT weights FROM published) ->> name)::float8, given.weight, 0) AS weight
+        FROM event_type
+        LEFT JOIN unnest(:type_names::text[], :type_weights::float8[]) AS given (type_name, weight) ON type_name = name
+    ) AS declared
 ),
 -- The newest items, each once, as whence.domain.blend.unite.
 recent AS MATERIALIZED (
@@ -242,6 +249,7 @@ version AS (
     SELECT
         (SELECT log_id FROM aggregated_log) AS log_id,
         (SELECT partitions FROM aggregated_log) AS partitions,
+        coalesce((SELECT version FROM published), 0) AS recipe_version,
         jsonb_object_agg(partition, next_offset) FILTER (WHERE partition IS NOT NULL) AS positions,
         max(last_event_at) AS last_event_at
     FROM partition_position

@@ -38,6 +38,7 @@ def render(question: Question, reading: Reading, list_id: str, now: datetime, de
         "surface": question.surface,
         "generated_at": now,
         "strategy": strategy,
+        "recipe_version": reading.version.recipe,
         "freshness": freshness(reading.version),
         "outcome": outcome,
         "outcome_reason": why,

@@ -37,6 +37,9 @@ def _no_nul(text: str) -> str:
 
 Id = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH), AfterValidator(_id)]
 Category = Annotated[str, Field(min_length=1, max_length=CATEGORY_LENGTH_MAX), AfterValidator(_no_nul)]
+RecipeVersion = Annotated[
+    int, Field(description="of the published event-type weights; 0 while those of WHENCE_EVENT_TYPES count")
+]
 Categories = Annotated[list[Category], Field(max_length=CATEGORIES_ASKED_MAX)]
 
 
@@ -157,6 +160,7 @@ class Recommendations(BaseModel):
     surface: str
     generated_at: datetime
     strategy: Strategy
+    recipe_version: RecipeVersion
     freshness: Freshness
     outcome: Outcome
     outcome_reason: OutcomeReason | None = Field(description="why the list is shorter than asked for")
@@ -245,6 +249,7 @@ class Why(BaseModel):
     item_id: str
     title: str | None
     as_of: datetime
+    recipe_version: RecipeVersion
     score: float
     rank: int | None
     listed: bool

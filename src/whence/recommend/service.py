@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from whence.kit.clock import Clock
-from whence.recommend.answer import Answers, Recipe
+from whence.recommend.answer import Answers, ListSettings
 from whence.recommend.database import Database
 from whence.recommend.served import ServedLists
 
@@ -19,7 +19,7 @@ class Service:
     database: Database
     answers: Answers
     served: ServedLists
-    recipe: Recipe
+    settings: ListSettings
     surfaces: tuple[str, ...]
     clock: Clock
 

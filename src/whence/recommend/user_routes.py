@@ -9,6 +9,7 @@ from whence.domain.tokens import parse_token
 from whence.kit.openapi import problem_responses
 from whence.kit.parameters import PathId, Route
 from whence.recommend.question import Question
+from whence.recommend.recipe import recipe_in_force
 from whence.recommend.responses import json_response, raw_json
 from whence.recommend.schemas import (
     RecommendationQuery,
@@ -53,7 +54,9 @@ def user_router(service: Service | None) -> APIRouter:
         serving = of(service)
         after = parse_cursor(query.cursor) if query.cursor is not None else None
         async with serving.database.connection() as connection:
-            page = await read_page(connection, user_id, serving.recipe.weights, serving.clock.now(), query.limit, after)
+            # First the recipe: one that is published meanwhile may be newer than the page, never older.
+            weights = (await recipe_in_force(connection)).over(serving.settings.initial_weights)
+            page = await read_page(connection, user_id, weights, serving.clock.now(), query.limit, after)
         return json_response(page)
 
     @router.get(

@@ -4,7 +4,7 @@ The score is computed here a second time, by the plain reference, from the rows 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Any
 
@@ -29,6 +29,7 @@ from whence.domain.state import (
 )
 from whence.kit.sqlfiles import load_statements
 from whence.recommend.read import CANDIDATES_MAX, Ask, read_candidates, usable_weights
+from whence.recommend.recipe import recipe_in_force
 from whence.recommend.render import evidence_document, freshness
 
 _STATEMENTS = load_statements(__file__)
@@ -56,6 +57,7 @@ async def why(connection: AsyncConnection, ask: Ask, user_id: str, item_id: str)
     async with connection.transaction():
         await connection.execute(b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         reading = await read_candidates(connection, ask)
+        ask = replace(ask, weights=(await recipe_in_force(connection)).over(ask.weights))
         listing = await _listing(connection, item_id)
         state = await read_state(connection, ask.subjects, () if listing is None else (listing.ref,))
         parts = _parts(state, ask, listing)
@@ -68,6 +70,7 @@ async def why(connection: AsyncConnection, ask: Ask, user_id: str, item_id: str)
         "item_id": item_id,
         "title": listing and listing.title,
         "as_of": ask.as_of,
+        "recipe_version": reading.version.recipe,
         "score": score,
         "rank": rank,
         "listed": rank is not None,

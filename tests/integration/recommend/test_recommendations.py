@@ -92,7 +92,7 @@ def test_the_answer_has_the_documented_shape(database: psycopg.Connection, recom
     assert answer.headers["x-request-id"]
     document = answer.json()
     assert list(document) == [
-        "recommendation_id", "user_id", "surface", "generated_at", "strategy", "freshness", "outcome",
+        "recommendation_id", "user_id", "surface", "generated_at", "strategy", "recipe_version", "freshness", "outcome",
         "outcome_reason", "degraded", "refinement", "items",
     ]  # fmt: skip
     assert document["recommendation_id"].startswith("rec_")
