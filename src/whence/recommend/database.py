@@ -3,7 +3,9 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import msgspec
 from psycopg import AsyncConnection
+from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool
 
 from whence.kit.database import conninfo, database_errors
@@ -84,5 +86,6 @@ class Database:
 
 
 async def _configure(connection: AsyncConnection) -> None:
+    set_json_loads(msgspec.json.decode, connection)
     for statement in SESSION:
         await connection.execute(statement.encode())

@@ -1,12 +1,13 @@
 """Retrieval: one statement makes the candidates of a user, their evidence, and the version of the answer."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from psycopg import AsyncConnection, Connection, sql
+from psycopg import AsyncConnection, AsyncRawCursor, Connection, RawCursor, sql
 from psycopg.rows import dict_row
 
 from whence.domain import blend, decay
@@ -68,12 +69,18 @@ _CONSTANTS = {
 
 
 @lru_cache(maxsize=STATEMENTS_MAX)
-def _statement(mixture: BlendWeights) -> sql.SQL:
-    """The statement with the constants written into it: they cost nothing to send, and the planner knows them."""
+def _prepared(mixture: BlendWeights) -> tuple[bytes, tuple[str, ...]]:
+    """The statement as the server takes it, and the parameters it needs, in order.
+
+    Constants are written into it: they cost nothing to send, and the planner knows them. Placeholders are numbered
+    here, once: the driver would look for them in the whole text for each read.
+    """
     statement = _STATEMENTS["candidates"].as_string(None)
     for name, value in (_CONSTANTS | _numbers(mixture)).items():
         statement = statement.replace(f"%({name})s", sql.Literal(value).as_string(None))
-    return sql.SQL(statement)
+    places: dict[str, str] = {}
+    numbered = re.sub(r"%\((\w+)\)s", lambda named: places.setdefault(named[1], f"${len(places) + 1}"), statement)
+    return numbered.encode(), tuple(places)
 
 
 def _numbers(mixture: BlendWeights) -> dict[str, Any]:
@@ -168,15 +175,17 @@ class Reading:
 
 async def read_candidates(connection: AsyncConnection, ask: Ask) -> Reading:
     """Read the candidates of one user in one statement."""
-    async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(_statement(ask.mixture), _parameters(ask), prepare=True)
+    statement, names = _prepared(ask.mixture)
+    async with AsyncRawCursor(connection, row_factory=dict_row) as cursor:
+        await cursor.execute(statement, _parameters(ask, names), prepare=True)
         return _reading(await cursor.fetchall(), ask)
 
 
 def read_now(connection: Connection, ask: Ask) -> Reading:
     """The same statement for who reads one user after the other."""
-    with connection.cursor(row_factory=dict_row) as cursor:
-        cursor.execute(_statement(ask.mixture), _parameters(ask), prepare=True)
+    statement, names = _prepared(ask.mixture)
+    with RawCursor(connection, row_factory=dict_row) as cursor:
+        cursor.execute(statement, _parameters(ask, names), prepare=True)
         return _reading(cursor.fetchall(), ask)
 
 
@@ -190,8 +199,8 @@ def usable_weights(weights: Mapping[str, float]) -> dict[str, float]:
     return {name: weight if abs(weight) >= WEIGHT_MIN else 0.0 for name, weight in weights.items()}
 
 
-def _parameters(ask: Ask) -> dict[str, Any]:
-    return {
+def _parameters(ask: Ask, names: Sequence[str]) -> list[Any]:
+    values = {
         "subjects": list(ask.subjects),
         "partitions": list(ask.partitions),
         "type_names": list(ask.weights),
@@ -205,6 +214,7 @@ def _parameters(ask: Ask) -> dict[str, Any]:
         "evidence_max": ask.evidence_max,
         "published": ask.published,
     }
+    return [values[name] for name in names]
 
 
 def _version(row: Mapping[str, Any], ask: Ask) -> Version:

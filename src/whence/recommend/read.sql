@@ -36,7 +36,7 @@ held AS MATERIALIZED (
     SELECT recent.item_id, code, name, sum(count)::bigint AS count, max(signal.last_at) AS last_at, weight * sum(
         exp(greatest(
             log_sum - :rate_per_second::float8
-                * (extract(epoch FROM greatest(:as_of::timestamptz, signal.last_at))::float8 - :landmark_seconds),
+                * (date_part('epoch', greatest(:as_of::timestamptz, signal.last_at)) - :landmark_seconds),
             :min_exponent
         ))
     ) AS strength
@@ -56,7 +56,7 @@ source AS MATERIALIZED (
         leading_code,
         newest_code,
         power(:rank_factor::float8, rank::float8) * exp(greatest(
-            -ln(2::float8) * greatest(extract(epoch FROM :as_of::timestamptz - last_at)::float8, 0)
+            -ln(2::float8) * greatest(date_part('epoch', :as_of::timestamptz - last_at), 0)
                 / :short_half_life_seconds,
             :min_exponent
         )) AS short,
@@ -191,31 +191,31 @@ shown AS MATERIALIZED (
 ),
 -- The summands of the shown items. kind: as above, and 2 co-viewed, 3 co-bought, 4 refined.
 part AS (
-    SELECT item_id, item_id AS source_id, kind, code, contribution, NULL::float8 AS probability
+    SELECT item_id, item_id AS source_id, own.kind, code, contribution, NULL::float8 AS probability
     FROM own
-    WHERE item_id = ANY (ARRAY(SELECT item_id FROM shown))
+    JOIN shown USING (item_id)
     UNION ALL
     SELECT
-        destination_id, item_id, CASE WHEN bought[place] THEN 3 ELSE 2 END, leading_code,
+        destination_id, neighbour.item_id, CASE WHEN bought[place] THEN 3 ELSE 2 END, leading_code,
         (neighbour_short * short + neighbour_long * affinity) * probabilities[place], probabilities[place]
     FROM (
         SELECT unnest(neighbour_ids) AS destination_id, generate_subscripts(neighbour_ids, 1) AS place, source.*
         FROM source
     ) AS neighbour
+    JOIN shown ON shown.item_id = destination_id
     CROSS JOIN mixer
-    WHERE destination_id = ANY (ARRAY(SELECT item_id FROM shown))
     UNION ALL
-    SELECT destination_id, item_id, 4, leading_code, refined * weights[place], NULL
+    SELECT destination_id, neighbour.item_id, 4, leading_code, refined * weights[place], NULL
     FROM (
         SELECT unnest(refined_ids) AS destination_id, generate_subscripts(refined_ids, 1) AS place, source.*
         FROM source
     ) AS neighbour
+    JOIN shown ON shown.item_id = destination_id
     CROSS JOIN mixer
-    WHERE destination_id = ANY (ARRAY(SELECT item_id FROM shown))
     UNION ALL
-    SELECT item_id, NULL, kind, NULL, contribution, NULL
+    SELECT item_id, NULL, trend.kind, NULL, contribution, NULL
     FROM trend
-    WHERE item_id = ANY (ARRAY(SELECT item_id FROM shown))
+    JOIN shown USING (item_id)
 ),
 -- Arrays of (kind, item, title, event type, count, last time in microseconds, contribution, probability), the
 -- strongest first.
