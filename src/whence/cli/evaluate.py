@@ -1,9 +1,7 @@
 """`whence evaluate`: replay a log through the product and report how good its lists would have been."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -13,11 +11,14 @@ from whence.cli.importing import File, FileFormat
 from whence.cli.options import Json, settings_with
 
 if TYPE_CHECKING:
-    from whence.evaluation.prequential import Group
+    from whence.evaluation.prequential import Protocol
+    from whence.evaluation.run import Result
     from whence.kit.settings import Settings
 
-PROGRESS_SECONDS = 5.0
-"""Between two lines of progress."""
+SHOWN = (
+    "queries ndcg_at_10 ndcg_at_10_error hr_at_20 hr_at_20_error recall_at_20 mrr_at_20 coverage novelty_bits seconds"
+)
+"""The columns of the table; `--json` has all figures."""
 
 
 def register(app: typer.Typer) -> None:
@@ -36,6 +37,25 @@ def evaluate(
         str | None, typer.Option(metavar="COLUMN", help="events that share it are one query", show_default=False)
     ] = None,
     limit_queries: Annotated[int | None, typer.Option(min=1, metavar="N", show_default=False)] = None,
+    variants: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="VARIANT",
+            help="what to compare, again for each: whence, popularity, own_scores, no-short, no-long, no-refined, "
+            "no-trend, or NAME:key=number,… with numbers of WHENCE_BLEND and weights of event types",
+            show_default=False,
+        ),
+    ] = None,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="propose a WHENCE_BLEND from the days before --from, and report it too")
+    ] = False,
+    freeze: Annotated[
+        Literal["nothing", "lists", "all"],
+        typer.Option(help="what is not renewed in the window: the lists that all users share, or anything at all"),
+    ] = "nothing",
+    report: Annotated[
+        str | None, typer.Option(metavar="FILE", help="also write a report, .html or .md", show_default=False)
+    ] = None,
     file_format: FileFormat = None,
     as_json: Json = False,
 ) -> None:
@@ -43,59 +63,71 @@ def evaluate(
 
     Before each event of the window a list is asked for from everything earlier, scored against what came next, and the
     event is learnt. Figures are percent, ranked over all items. Nothing of your data is touched: it runs in a database
-    schema of its own.
+    schema of its own. A run that was killed goes on where it was when it is started again.
     """
     import os
 
+    # Thousands of small systems: threads of the linear algebra would only wait for each other.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from whence.cli.evaluation_report import check_report, write_report
     from whence.cli.moments import moment
-    from whence.evaluation.run import Protocol
+    from whence.evaluation.prequential import Protocol
+
+    if report:
+        check_report(report)
+    protocol = Protocol((moment("--from", start), moment("--to", end)), targets, limit_queries, freeze)
+    found = _run(file, file_format, group_by, protocol, variants or (), tune=tune)
+    if report:
+        write_report(report, found, protocol, file)
+    if as_json:
+        console.answer(found.figures)
+    else:
+        _show(found)
+
+
+def _run(
+    file: str,
+    file_format: Literal["jsonl", "csv", "parquet"] | None,
+    group_by: str | None,
+    protocol: "Protocol",
+    words: Sequence[str],
+    *,
+    tune: bool,
+) -> "Result":
+    from whence import __version__
+    from whence.cli.evaluation_log import digest_of, read_groups
+    from whence.cli.evaluation_progress import EvaluationProgress
     from whence.evaluation.run import evaluate as run
+    from whence.evaluation.variants import parse_variants
 
     settings = settings_with()
-    protocol = Protocol((moment("--from", start), moment("--to", end)), targets, limit_queries)
-    groups = _groups(file, file_format, group_by)
-    with _database(settings) as url:
-        figures = run(url, groups, settings.types(), protocol, progress=_progress())
-    if as_json:
-        console.answer(figures)
-        return
-    names = list(next(iter(figures.values())))
-    console.table(["variant", *names], [[name, *(f"{row[one]:g}" for one in names)] for name, row in figures.items()])
+    types = settings.types()
+    comparison = parse_variants(words, settings.mixture(), types)
+    groups = read_groups(file, file_format, group_by)
+    key = repr((digest_of(file), group_by, protocol, comparison, types, tune, __version__))
+    with _database(settings, key) as url, EvaluationProgress() as progress:
+        return run(url, groups, types, protocol, comparison, key, progress)
 
 
-def _groups(path: str, file_format: Literal["jsonl", "csv", "parquet"] | None, group_by: str | None) -> "list[Group]":
-    """The file's events in time order, as groups."""
-    from whence.cli.bulk.columns import EVENT_COLUMNS
-    from whence.cli.bulk.readers import format_of, read_rows
-    from whence.cli.moments import moment
-    from whence.domain.errors import FieldProblem, InvalidInput
-    from whence.evaluation.prequential import grouped
-    from whence.evaluation.product import Event
-
-    columns = EVENT_COLUMNS.with_texts(group_by) if group_by else EVENT_COLUMNS
-    found: list[tuple[datetime, int, Event, object]] = []
-    for row in read_rows(path, file_format or format_of(path), columns):
-        fields = row.fields or {}
-        user = fields.get("user_id") or fields.get("session_id")
-        if row.problem or not user or "item_id" not in fields or "occurred_at" not in fields:
-            problem = row.problem.problem if row.problem else "needs user_id or session_id, item_id and occurred_at"
-            raise InvalidInput([FieldProblem(f"row {row.number}", problem)])
-        at = moment(f"row {row.number}: occurred_at", str(fields["occurred_at"]))
-        event = Event(str(user), str(fields["item_id"]), str(fields.get("event_type", "")), at)
-        found.append((at, row.number, event, fields.get(group_by, row.number) if group_by else row.number))
-    if not found:
-        raise InvalidInput([FieldProblem(path, "has no events")])
-    found.sort(key=lambda entry: entry[:2])
-    return grouped([event for _, _, event, _ in found], [key for *_, key in found])
+def _show(found: "Result") -> None:
+    names = SHOWN.split()
+    rows = [[name, *(f"{row[one]:g}" for one in names)] for name, row in found.figures.items()]
+    console.table(["variant", *names], rows)
+    for name, row in found.figures.items():
+        if row.get("blend"):
+            console.say(f"{name}: WHENCE_BLEND={row['blend']}")
 
 
 @contextmanager
-def _database(settings: "Settings") -> Iterator[str]:
-    """The database of the settings, of the running installation, else an embedded one for this run."""
-    import tempfile
-    from pathlib import Path
+def _database(settings: "Settings", key: str) -> Iterator[str]:
+    """The database of the settings, of the running installation, else an embedded one of this run.
 
+    The latter stays if the run breaks off, so that it can be gone on with.
+    """
+    import hashlib
+    from contextlib import suppress
+
+    from whence.domain.errors import InvalidInput
     from whence.embedded.postgres import EmbeddedPostgres
     from whence.embedded.state import StateFolder
 
@@ -103,21 +135,15 @@ def _database(settings: "Settings") -> Iterator[str]:
     if url := settings.database_url or running.get("database_url"):
         yield url
         return
-    with tempfile.TemporaryDirectory(prefix="whence-evaluate-") as folder:
-        server = EmbeddedPostgres(Path(folder) / "postgres")
-        try:
-            yield server.start()
-        finally:
-            server.remove()
-
-
-def _progress() -> Callable[[str, int, int], None]:
-    told = time.monotonic()
-
-    def tell(variant: str, done: int, total: int) -> None:
-        nonlocal told
-        if time.monotonic() - told >= PROGRESS_SECONDS:
-            told = time.monotonic()
-            console.progress(f"{variant}: {done} of {total}")
-
-    return tell
+    server = EmbeddedPostgres(settings.state / f"evaluation-{hashlib.sha256(key.encode()).hexdigest()[:12]}")
+    try:
+        yield server.start()
+    except InvalidInput:
+        server.remove()
+        raise
+    except BaseException:
+        server.stop()
+        raise
+    server.remove()
+    with suppress(OSError):
+        settings.state.rmdir()

@@ -1,12 +1,15 @@
 """What the product is compared with: popularity, and the literal list of the user's own decayed sums."""
 
+from bisect import bisect_left, insort
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import datetime
+from itertools import islice
 
 from whence.domain.decay import decayed_sum, log_add, log_contribution
 from whence.domain.events import DISMISS
 from whence.domain.state import Exclude
+from whence.evaluation.metrics import LIST_SIZE
 from whence.evaluation.product import Event
 
 
@@ -27,15 +30,9 @@ class Baseline:
         """Count one event."""
         raise NotImplementedError
 
-    def compact(self, as_of: datetime) -> None:
-        """Nothing to renew."""
-
-    def refine(self, as_of: datetime) -> None:
-        """Nothing to renew."""
-
-    def known_items(self) -> int:
-        """How many items have been seen."""
-        return len(set().union(*self.seen.values())) if self.seen else 0
+    def ask(self, user: str, as_of: datetime, exclude: Exclude) -> list[str]:
+        """The list of a user at a moment, best first."""
+        raise NotImplementedError
 
 
 class Popularity(Baseline):
@@ -44,16 +41,20 @@ class Popularity(Baseline):
     def __init__(self) -> None:
         super().__init__()
         self._counts: Counter[str] = Counter()
+        self._ranking: list[tuple[int, str]] = []
 
     def count(self, event: Event) -> None:
         """Count one event."""
-        self._counts[event.item] += 1
+        item, count = event.item, self._counts[event.item]
+        if count:
+            del self._ranking[bisect_left(self._ranking, (-count, item))]
+        insort(self._ranking, (-count - 1, item))
+        self._counts[item] += 1
 
-    def ask(self, user: str, as_of: datetime, size: int, exclude: Exclude) -> list[str]:  # noqa: ARG002
+    def ask(self, user: str, as_of: datetime, exclude: Exclude) -> list[str]:  # noqa: ARG002
         """The same list for all, without what the user has seen where that is asked for."""
         left_out = self.seen[user] if exclude == "seen" else set()
-        ranked = sorted(self._counts, key=lambda item: (-self._counts[item], item))
-        return [item for item in ranked if item not in left_out][:size]
+        return list(islice((item for _, item in self._ranking if item not in left_out), LIST_SIZE))
 
 
 class OwnScores(Baseline):
@@ -68,9 +69,9 @@ class OwnScores(Baseline):
         own = self._log_sums[event.user]
         own[event.item] = log_add(own.get(event.item, float("-inf")), log_contribution(event.at.timestamp()))
 
-    def ask(self, user: str, as_of: datetime, size: int, exclude: Exclude) -> list[str]:
+    def ask(self, user: str, as_of: datetime, exclude: Exclude) -> list[str]:
         """The user's items, strongest first; nothing where seen items are left out."""
         if exclude == "seen":
             return []
         own = self._log_sums[user]
-        return sorted(own, key=lambda item: (-decayed_sum(own[item], as_of.timestamp()), item))[:size]
+        return sorted(own, key=lambda item: (-decayed_sum(own[item], as_of.timestamp()), item))[:LIST_SIZE]

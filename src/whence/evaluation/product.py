@@ -3,7 +3,7 @@
 No log hop: records are handed to the pipeline as the consumer would hand them. Everything else is the real thing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,10 +20,13 @@ from whence.aggregate.metrics import AggregateMetrics
 from whence.aggregate.pipeline import Position, cut_by_hour, process
 from whence.aggregate.poison import PoisonGuard
 from whence.aggregate.refinement import refine
+from whence.aggregate.runs import BATCH_RECORDS_MAX
 from whence.aggregate.write import Writer
+from whence.domain.blend_weights import BlendWeights
 from whence.domain.errors import FieldProblem, InvalidInput
 from whence.domain.events import EventTypes, LoggedEvent
 from whence.domain.state import Exclude
+from whence.evaluation.metrics import LIST_SIZE
 from whence.eventlog.port import Record
 from whence.kit.clock import SystemClock
 from whence.kit.pgarrays import load_bigint_arrays, register
@@ -32,8 +35,16 @@ from whence.recommend.read import Ask, read_now
 LOG_ID = "e7a10a7e"
 """The log that an evaluation's scores come from."""
 
-BATCH_EVENTS = 5_000
-"""As the consumer's largest turn."""
+BATCH_EVENTS = BATCH_RECORDS_MAX
+"""As the consumer's largest batch."""
+
+SESSION = (
+    # What a crash loses is learnt again.
+    "SET synchronous_commit = off",
+    # As in the service: compiling costs more than running, and plans are made once.
+    "SET jit = off",
+    "SET max_parallel_workers_per_gather = 0",
+)
 
 APPENDED_AT_US = 4_102_444_800_000_000
 """When the replayed log says that it took each record: 2100, later than any event."""
@@ -63,23 +74,31 @@ class Product:
     """An installation that learns events and answers at moments of event time."""
 
     def __init__(self, connection: psycopg.Connection, types: EventTypes) -> None:
-        """Use a migrated, empty installation; *connection* is autocommitting."""
+        """Use a migrated installation, empty or one that a Product has used; *connection* is autocommitting."""
         register(connection)
         load_bigint_arrays(connection)
+        for statement in SESSION:
+            connection.execute(statement.encode())
         claim_log(connection, LOG_ID, 1)
         codes = declare_event_types(connection, types.names)
         connection.execute(
-            "INSERT INTO partition_position (partition, log_id, base_offset, next_offset) VALUES (0, %s, 0, 0)",
+            "INSERT INTO partition_position (partition, log_id, base_offset, next_offset) VALUES (0, %s, 0, 0) "
+            "ON CONFLICT DO NOTHING",
             [LOG_ID],
         )
+        row = connection.execute("SELECT next_offset FROM partition_position").fetchone()
         self._connection = connection
-        self._types = types
         self._rules = Rules(1, codes)
         self._writer = Writer(connection, LOG_ID)
-        self._position = Position(0, 0, 0)
+        self._position = Position(0, row[0], APPENDED_AT_US if row[0] else 0) if row else Position(0, 0, 0)
         self._guard = PoisonGuard()
         self._known = _NothingKnown()
         self._compactor = Compactor(lambda: connection, AggregateMetrics(codes, 1), SystemClock())
+
+    @property
+    def learned(self) -> int:
+        """How many events have been applied, also by an earlier process."""
+        return self._position.next_offset
 
     def learn(self, events: Iterable[Event]) -> None:
         """Apply events in order, in batches as the consumer would."""
@@ -102,15 +121,16 @@ class Product:
         """Fit the refined neighbours."""
         refine(self._connection, as_of)
 
-    def ask(self, user: str, as_of: datetime, size: int, exclude: Exclude) -> list[str]:
-        """The list of a user at a moment, best first."""
-        ask = Ask([user], [0], self._types.weights, as_of, size=size, exclude=exclude, evidence_max=0)
-        return [found.item_id for found in read_now(self._connection, ask).found]
+    def asker(
+        self, mixture: BlendWeights, weights: Mapping[str, float]
+    ) -> Callable[[str, datetime, Exclude], list[str]]:
+        """What gives lists, best first, by that blend and these weights of the event types."""
 
-    def known_items(self) -> int:
-        """How many items have been seen."""
-        row = self._connection.execute("SELECT count(*) FROM item_ref").fetchone()
-        return int(row[0]) if row else 0
+        def ask(user: str, as_of: datetime, exclude: Exclude) -> list[str]:
+            asked = Ask([user], [0], weights, as_of, size=LIST_SIZE, exclude=exclude, evidence_max=0, mixture=mixture)
+            return [found.item_id for found in read_now(self._connection, asked).found]
+
+        return ask
 
     @staticmethod
     def _record(event: Event, place: int) -> Record:

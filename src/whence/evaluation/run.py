@@ -1,38 +1,37 @@
-"""One evaluation: variants walk the same groups, the product in a schema of its own that is dropped afterwards."""
+"""One evaluation: all variants on one walk, the product in a schema of its own that is dropped when it is done."""
 
-import secrets
-from collections.abc import Callable, Iterator, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 
 import psycopg
 from psycopg import sql
 
+from whence.domain.errors import FieldProblem, InvalidInput
 from whence.domain.events import EventTypes
-from whence.evaluation.baselines import OwnScores, Popularity
-from whence.evaluation.prequential import Group, Targets, walk
+from whence.evaluation.book import KeptBook, take
+from whence.evaluation.metrics import Scores
+from whence.evaluation.prequential import Group, Progress, Protocol, Walk
 from whence.evaluation.product import Product
+from whence.evaluation.variants import BASELINES, Comparison
 from whence.kit.database import connect, database_errors
 from whence.kit.migrate import migrate
 
-PRODUCT = "whence"
-BASELINES: dict[str, type[Popularity | OwnScores]] = {"popularity": Popularity, "own_scores": OwnScores}
+Figures = dict[str, float | str]
 
 
 @dataclass(frozen=True, slots=True)
-class Protocol:
-    """What is asked, and when.
+class Result:
+    """What a run found.
 
     Attributes:
-        window: From (inclusive) and to (exclusive): what comes before is only learnt.
-        targets: See `prequential.walk`.
-        queries_max: Stop after so many queries; None asks all.
+        figures: Of each variant.
+        daily: NDCG@10 and queries of each variant by day.
     """
 
-    window: tuple[datetime, datetime]
-    targets: Targets
-    queries_max: int | None = None
+    figures: dict[str, Figures]
+    daily: dict[str, dict[str, dict[str, float]]]
 
 
 def evaluate(
@@ -40,9 +39,10 @@ def evaluate(
     groups: Sequence[Group],
     types: EventTypes,
     protocol: Protocol,
-    variants: Sequence[str] = (PRODUCT, *BASELINES),
-    progress: Callable[[str, int, int], None] = lambda *_: None,
-) -> dict[str, dict[str, float]]:
+    comparison: Comparison,
+    key: str,
+    progress: Progress = lambda *_: None,
+) -> Result:
     """The figures of each variant.
 
     Args:
@@ -50,34 +50,50 @@ def evaluate(
         groups: In time order.
         types: Event types and weights.
         protocol: What is asked.
-        variants: `whence`, `popularity`, `own_scores`.
-        progress: Told variant, groups done, and of how many.
+        comparison: The variants.
+        key: What the run is of: one with the same key that was killed is gone on with.
+        progress: Told what is going on.
+
+    Raises:
+        InvalidInput: If a run with the same key is under way.
     """
-    found = {}
-    for variant in variants:
-        with _recommender(variant, url, types) as recommender:
-            scores = walk(
-                recommender,
-                groups,
-                protocol.window,
-                protocol.targets,
-                lambda done, total, variant=variant: progress(variant, done, total),  # type: ignore[misc]
-                protocol.queries_max,
-            )
-            found[variant] = scores.figures(recommender.known_items())
-    return found
+    with _schema(url, key) as connection:
+        product, book = Product(connection, types), KeptBook(connection)
+        baselines = {name: BASELINES[name]() for name in comparison.baselines}
+        askers = {one.name: product.asker(one.mixture, one.weights) for one in comparison.variants}
+        askers |= {name: baseline.ask for name, baseline in baselines.items()}
+        walk = Walk(product, askers, list(baselines.values()), book, progress)
+        return result(walk.run(groups, protocol), walk.known_items, comparison)
+
+
+def result(scores: Mapping[str, Scores], known_items: int, comparison: Comparison) -> Result:
+    """The figures of what was scored."""
+    figures: dict[str, Figures] = {name: {**one.figures(known_items)} for name, one in scores.items()}
+    for variant in comparison.variants:
+        figures[variant.name]["blend"] = str(variant.mixture)
+    return Result(figures, {name: one.daily() for name, one in scores.items()})
 
 
 @contextmanager
-def _recommender(variant: str, url: str, types: EventTypes) -> Iterator[Product | Popularity | OwnScores]:
-    if variant != PRODUCT:
-        yield BASELINES[variant]()
-        return
-    namespace = f"evaluation_{secrets.token_hex(6)}"
-    migrate(url, namespace, ["scores"])
-    try:
-        with closing(connect(url, namespace, "evaluate")) as connection:
-            yield Product(connection, types)
-    finally:
-        with database_errors(), psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(namespace)))
+def _schema(url: str, key: str) -> Iterator[psycopg.Connection]:
+    """A connection to the run's schema, which is dropped unless the run breaks off and can be gone on with."""
+    namespace = f"evaluation_{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+    with closing(connect(url, namespace, "evaluate")) as connection:
+        with database_errors():
+            if not take(connection, namespace):
+                problem = "the same evaluation is under way in another process; wait for it"
+                raise InvalidInput([FieldProblem("FILE", problem)])
+        migrate(url, namespace, ["scores"])
+        try:
+            with database_errors():
+                yield connection
+        except InvalidInput:
+            _drop(connection, namespace)
+            raise
+        _drop(connection, namespace)
+
+
+def _drop(connection: psycopg.Connection, namespace: str) -> None:
+    with database_errors():
+        connection.rollback()
+        connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(namespace)))
