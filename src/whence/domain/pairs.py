@@ -20,9 +20,10 @@ EPOCH_SECONDS = 30 * 86_400
 """Pairs are counted by 30-day epochs of event time; steps decay as well as a curve does (docs/quality.md)."""
 
 CROWD_ITEMS = 64
-CROWD_SECONDS = 60
-"""A first touch makes no pairs where `CROWD_ITEMS` other items were touched within the `CROWD_SECONDS` before it: what
-touches 64 new items a minute is no visitor. It bounds what one bot can add to everybody's counts."""
+CROWD_SECONDS = 3_600
+"""A first touch makes no pairs where `CROWD_ITEMS` other items were touched within the `CROWD_SECONDS` before it, or
+after it: what touches 64 items an hour is no visitor, and what it touches says little. It bounds what one bot can add
+to everybody's counts: `CROWD_ITEMS` first touches an hour of event time. ADR-0014 has the rates of real users."""
 
 
 class Recent(NamedTuple):

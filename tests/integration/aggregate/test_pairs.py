@@ -11,7 +11,7 @@ import pytest
 from conftest import Installation
 from integration.aggregate.support import Fields, Running, Shop, event, running
 from whence.aggregate.compactor import Compactor
-from whence.domain.pairs import EPOCH_SECONDS, PAIR_ITEMS, PAIR_UNITS
+from whence.domain.pairs import CROWD_ITEMS, EPOCH_SECONDS, PAIR_ITEMS, PAIR_UNITS
 
 NOON = datetime(2024, 3, 4, 12, tzinfo=UTC)
 
@@ -146,3 +146,30 @@ def test_old_epochs_are_neither_counted_nor_kept(shop: Shop, aggregator: Running
     compactor.turn()
 
     assert {(source, destination) for _, source, destination in held(shop)} == {("c", "d"), ("d", "c")}
+
+
+def test_a_bot_that_touches_every_item_adds_a_bounded_number_of_pairs(
+    shop: Shop, installation: Installation, aggregator: Running, compactor: Compactor
+) -> None:
+    """Three hours at ten new items a minute, cut by a take-over; a visitor's pair keeps its weight beside it."""
+    items = [f"i{number}" for number in range(1_800)]
+    bot = [
+        event("bot", item, item, occurred_at=(NOON + timedelta(seconds=6 * place)).isoformat(), backfill="old")
+        for place, item in enumerate(items)
+    ]
+    shop.append(*(event("guest", item, item, occurred_at=NOON.isoformat()) for item in ("i0", "i900")))
+    shop.append(*bot[:1_000])
+    aggregator.drain(shop)
+    aggregator.close()
+    with running(installation, "successor") as successor:
+        shop.append(*bot[1_000:])
+        successor.drain(shop)
+    compactor.turn()
+
+    counts = held(shop)
+    pairs_of_64 = sum(min(place, PAIR_ITEMS) for place in range(CROWD_ITEMS))
+    assert len(counts) == 2 * (pairs_of_64 + 1)
+    assert {source for _, source, _ in counts} == {*items[:CROWD_ITEMS], "i900"}
+    (seen_together,) = [units for (_, *pair), (units, _) in counts.items() if pair == ["i900", "i0"]]
+    assert seen_together == PAIR_UNITS
+    assert len(shop.counts()) == len(items) + 2

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from whence.aggregate.batch import Interest
 from whence.aggregate.recent import ENTRY, merge_recents
 from whence.aggregate.touches import PAIR_ROW, pair_rows, unpack_pairs
-from whence.domain.pairs import CROWD_ITEMS, PAIR_UNITS, FirstTouch, Recent, Touch, first_touches
+from whence.domain.pairs import CROWD_ITEMS, CROWD_SECONDS, PAIR_UNITS, FirstTouch, Recent, Touch, first_touches
 
 USERS = 3
 SECOND = 1_000_000
@@ -72,8 +72,8 @@ def test_columns_say_what_the_rule_says(
 def test_a_single_touch_in_a_crowd_makes_no_pair_until_it_slows_down() -> None:
     crowd = merge_recents([b""], interest([(0, 100 + place, 100, False) for place in range(CROWD_ITEMS)]))
     first = np.ones(1, np.bool_)
-    assert pair_rows(crowd, interest([(0, 1, 159, False)], 1_000), first)[0].size == 0
-    assert pair_rows(crowd, interest([(0, 1, 160, False)], 1_000), first)[0].size == 1
+    assert pair_rows(crowd, interest([(0, 1, 99 + CROWD_SECONDS, False)], 1_000), first)[0].size == 0
+    assert pair_rows(crowd, interest([(0, 1, 100 + CROWD_SECONDS, False)], 1_000), first)[0].size == 1
 
 
 def test_rows_unpack_to_both_directions_with_the_units_of_their_place() -> None:

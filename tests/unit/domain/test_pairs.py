@@ -1,6 +1,6 @@
 """Which pairs a first touch makes, by hand."""
 
-from whence.domain.pairs import CROWD_ITEMS, EPOCH_SECONDS, FirstTouch, Recent, Touch, first_touches
+from whence.domain.pairs import CROWD_ITEMS, CROWD_SECONDS, EPOCH_SECONDS, FirstTouch, Recent, Touch, first_touches
 
 SECOND = 1_000_000
 
@@ -62,6 +62,7 @@ def test_the_epoch_is_that_of_the_event() -> None:
 
 def test_a_crowd_of_touches_makes_no_pairs_until_it_slows_down() -> None:
     crowd = [touch(item, 100, item) for item in range(CROWD_ITEMS)]
-    found = first_touches([], [*crowd, touch(1_000, 159, 1_000), touch(1_001, 160, 1_001)])
+    end = 100 + CROWD_SECONDS
+    found = first_touches([], [*crowd, touch(1_000, end - 1, 1_000), touch(1_001, end, 1_001)])
 
     assert [one.item for one in found] == [*range(1, CROWD_ITEMS), 1_001]
