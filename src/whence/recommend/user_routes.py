@@ -50,8 +50,8 @@ def user_router(service: Service | None) -> APIRouter:
         "/v1/users/{user_id}/signals", response_model=SignalsPage, summary="What is held of a user", responses=_PROBLEMS
     )
     async def signals(user_id: PathId, query: Annotated[SignalsQuery, Query()]) -> Response:
-        """Exact counts of a user's events by item and type, newest first; beyond 5,000 of them only those on the newest 64
-        items, then all others by item. An unknown user has an empty list."""
+        """Exact counts of a user's events by item and type, newest first. Of a user with more than 5,000 of them only
+        those on the 64 newest items come so, then all others by item. An unknown user has an empty list."""
         serving = of(service)
         after = parse_cursor(query.cursor) if query.cursor is not None else None
         async with serving.database.connection() as connection:

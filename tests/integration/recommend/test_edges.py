@@ -11,7 +11,7 @@ import pytest
 
 from conftest import Installation
 from integration.recommend.live import Recommend
-from integration.recommend.states import NOW, Shop, signal, write_shop
+from integration.recommend.states import NOW, Entry, Shop, signal, write_shop
 from integration.recommend.test_recommendations import DAY, HOUR, user
 from whence.domain.state import Exclude
 from whence.kit.database import conninfo
@@ -138,3 +138,23 @@ def test_an_item_viewed_a_million_times_is_one_signal(database: psycopg.Connecti
     assert item["explanation"] == "Recommended because you viewed it 1000000 times, last on 27 November."
     assert item["score"] == pytest.approx(sum(part["contribution"] for part in item["evidence"]), abs=1e-9)
     assert item["score"] < 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "query", "reason"),
+    [
+        ("view", "exclude=seen", "filters_left_none"),
+        ("purchase", "exclude=purchased", "filters_left_none"),
+        ("dismiss", "", "no_items_available"),
+    ],
+)
+def test_a_user_who_is_done_with_every_item_gets_an_empty_list_that_says_why(
+    database: psycopg.Connection, recommend: Recommend, kind: str, query: str, reason: str
+) -> None:
+    done = user(*(signal(n, kind, [NOW - n * HOUR]) for n in range(1, 61)))
+    catalogue = {n: Entry(categories=("toys",)) for n in range(1, 61)}
+    write_shop(database, Shop({"u": done}, 60, trends={"6h": {1: 0.5}}, catalogue=catalogue))
+    for filters in (query, f"{query}&category=toys&limit=50"):
+        answer = recommend.ask("u", filters)
+        expected = "filters_left_none" if "category" in filters else reason
+        assert (answer["items"], answer["outcome"], answer["outcome_reason"]) == ([], "empty", expected)
