@@ -5,7 +5,7 @@ import importlib
 
 from bench.report import FULL, SIZES, Bench, report
 
-BENCHES = ("embedded", "ingest", "aggregate", "freshness", "scale", "retrieval")
+BENCHES = ("embedded", "ingest", "aggregate", "freshness", "scale", "retrieval", "rebuild")
 """Each name is a module of this package with a function `measure(size) -> Figures`."""
 
 

@@ -67,7 +67,7 @@ def measure(size: str) -> Figures:
 
 def _loop(servers: Stores, events: int) -> tuple[float, list[str]]:
     installation = servers.install()
-    with _aggregating(installation) as loop:
+    with aggregating(installation) as loop:
         for stretch in (1, 2):
             say(f"applying {events} events ({'warming up' if stretch == 1 else 'measured'})")
             written = fill(installation.log, Traffic(events, seed=stretch).with_repeats())
@@ -107,7 +107,7 @@ class _Loop:
 
 
 @contextmanager
-def _aggregating(installation: Installation) -> Iterator[_Loop]:
+def aggregating(installation: Installation) -> Iterator[_Loop]:
     """The aggregator of `whence serve aggregate`, without its other roles."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     with closing(open_consumer(installation.log)) as log, installation.connect() as connection:

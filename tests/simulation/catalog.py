@@ -27,7 +27,7 @@ def _all() -> dict[str, tuple[str, Statement]]:
     for module, doers, names in by_module:
         found |= batch.named(module, {name: getattr(doers, name) for name in names})
     found |= batch.named(write, {"limits": batch.nothing})
-    unmodelled = ("limits", "rank", "delete_pairs", "delete_buckets")
+    unmodelled = ("limits", "fold_in_turn", "rank", "delete_pairs", "delete_buckets")
     found |= batch.named(compactor, dict.fromkeys(unmodelled, batch.nothing))
     return found | batch.named(pair_fold, {"put_neighbours": batch.nothing})
 

@@ -166,6 +166,7 @@ class Compactor:
     def fold(self, connection: psycopg.Connection, as_of: datetime) -> bool:
         """Fold the oldest new segments, exactly once; whether there are more."""
         with connection.transaction():
+            connection.execute(_SQL["fold_in_turn"])
             limits = {"segments_max": SEGMENTS_MAX, "bytes_max": FOLD_BYTES_MAX}
             segments = connection.execute(_SQL["unfolded"], limits, binary=True).fetchall()
             if not segments:

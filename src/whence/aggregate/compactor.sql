@@ -6,6 +6,11 @@ SELECT set_config('idle_session_timeout', :idle, false), set_config('idle_in_tra
 -- Whether this session is the installation's only compactor; it stays so until it ends.
 SELECT pg_try_advisory_lock(hashtextextended('whence compactor ' || current_schema(), 0))
 
+-- name: fold_in_turn
+-- Held by every fold, and by a rebuild alone while it compares and swaps. A statement of its own, so that what the fold
+-- reads next is newer than a swap that it has waited for.
+SELECT pg_advisory_xact_lock_shared(hashtextextended('whence fold ' || current_schema(), 0))
+
 -- name: unfolded
 -- The oldest segments that are not folded yet, a bounded number of each partition and of bytes of pairs, and how many
 -- there are without the latter bound. Partitions take turns, so that none waits for another's backlog. A partition's

@@ -7,27 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from whence.aggregate.batch import DeadLetter
+from whence.aggregate.positions import StoredPosition
 from whence.aggregate.recompute import Expected, Signal
 from whence.kit.clock import from_us, to_us
 
 LOG_SUM_TOLERANCE = 1e-9
 """Sums are compared to this relative error: float addition depends on the order by less (2e-12 measured)."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredPosition:
-    """A row of `partition_position`."""
-
-    partition: int
-    log_id: str
-    base_offset: int
-    next_offset: int
-    applied: int
-    duplicate: int
-    dead: int
-    absent: int
-    last_appended_at: datetime | None
-    last_event_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The records of one batch become decisions: decode, drop duplicates, fold. Pure; `write.py` carries them out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import compress, pairwise
 from typing import NamedTuple
@@ -35,9 +35,20 @@ class Position:
     last_appended_us: int
 
 
-def process(records: Sequence[Record], position: Position, known: Known, guard: PoisonGuard, rules: Rules) -> Batch:
+Judge = Callable[[Record, Rules], Event | DeadLetter]
+"""The event that a record carries, or its verdict."""
+
+
+def process(
+    records: Sequence[Record],
+    position: Position,
+    known: Known,
+    guard: PoisonGuard,
+    rules: Rules,
+    judge: Judge = decode,
+) -> Batch:
     """Decide about records of one partition that share an append hour (see `cut_by_hour`)."""
-    verdicts = [decode(record, rules) for record in records]
+    verdicts = [judge(record, rules) for record in records]
     is_dead = np.fromiter((type(verdict) is DeadLetter for verdict in verdicts), np.bool_, len(verdicts))
     excess = guard.first_excess(is_dead)
     if excess is not None:

@@ -16,14 +16,15 @@ import psycopg
 
 from whence.aggregate.compare import (
     Difference,
-    StoredPosition,
     compare_books,
     compare_recents,
     compare_signals,
     difference_of_letter,
     difference_of_user,
 )
+from whence.aggregate.declare import event_type_codes
 from whence.aggregate.decode import Rules
+from whence.aggregate.positions import StoredPosition, check_log, stored_positions, verdicts, what_is_gone
 from whence.aggregate.recompute import Expected, Keys, Recomputation
 from whence.domain.errors import LogDamaged
 from whence.domain.partition import partition_of
@@ -77,8 +78,9 @@ class Reconciliation:
         self._connection = connection
         self._scanner = scanner
         self._progress = progress
-        self._rules = Rules(scanner.partitions, dict(self._rows("event_types")))
-        self._positions = [StoredPosition(*row) for row in self._rows("positions")]
+        with database_errors():
+            self._rules = Rules(scanner.partitions, event_type_codes(connection))
+        self._positions = stored_positions(connection)
         self.findings = Findings(next_offsets={held.partition: held.next_offset for held in self._positions})
         for held in self._positions:
             self._check_log(held)
@@ -118,8 +120,8 @@ class Reconciliation:
         self.findings.note(compare_books(held, passes))
 
     def _recompute(self, held: StoredPosition, keys: Keys) -> Expected:
-        place = {"partition": held.partition, "base_offset": held.base_offset, "next_offset": held.next_offset}
-        recomputation = Recomputation(self._rules, frozenset(offset for (offset,) in self._rows("verdicts", **place)))
+        dead = verdicts(self._connection, held.partition, held.base_offset, held.next_offset)
+        recomputation = Recomputation(self._rules, dead)
         if held.base_offset < held.next_offset:
             for records in self._scanner.scan(held.partition, held.base_offset, held.next_offset):
                 recomputation.take(records, keys)
@@ -148,19 +150,9 @@ class Reconciliation:
             after = rows[-1][0]
 
     def _check_log(self, held: StoredPosition) -> None:
-        if held.log_id != self._scanner.log_id:
-            raise LogDamaged(
-                f"partition {held.partition} was aggregated from log {held.log_id}, this is {self._scanner.log_id}: "
-                "let WHENCE_LOG_URL point at the first one",
-                held.partition,
-            )
-        low = self._scanner.watermarks(held.partition).low
-        if held.base_offset < min(low, held.next_offset):
-            raise LogDamaged(
-                f"partition {held.partition} was aggregated from offset {held.base_offset} on, the log begins "
-                f"at {low}: what came before can no longer be compared",
-                held.partition,
-            )
+        check_log(held, self._scanner)
+        if gone := what_is_gone(held, self._scanner):
+            raise LogDamaged(f"{gone}: what came before can no longer be compared", held.partition)
 
     def _rows(self, name: str, **parameters: object) -> list[tuple[Any, ...]]:
         with database_errors():

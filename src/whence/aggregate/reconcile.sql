@@ -2,17 +2,6 @@
 -- Everything that follows sees one moment, while traffic goes on.
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY
 
--- name: positions
-SELECT partition, log_id, base_offset, next_offset, applied, duplicate, dead, absent, last_appended_at, last_event_at
-FROM partition_position ORDER BY partition
-
--- name: verdicts
-SELECT "offset" FROM dead_letter
-WHERE partition = :partition AND "offset" >= :base_offset AND "offset" < :next_offset
-
--- name: event_types
-SELECT name, code FROM event_type
-
 -- name: signals_of
 SELECT person.external_id, item.external_id, event_type, count, log_sum, last_at
 FROM user_ref AS person

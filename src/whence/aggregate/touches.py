@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from whence.aggregate.batch import Interest, Ints
-from whence.aggregate.recent import ENTRY, RECENT_ITEMS_MAX
+from whence.aggregate.recent import ENTRY, RECENT_ITEMS_MAX, unpacked_recents
 from whence.domain.errors import BrokenInvariant
 from whence.domain.pairs import (
     CROWD_ITEMS,
@@ -21,7 +21,6 @@ from whence.domain.pairs import (
     PAIR_ITEMS,
     PAIR_UNITS,
     FirstTouch,
-    Recent,
     Touch,
     first_touches,
 )
@@ -135,14 +134,9 @@ def _rows_in_turn(before: Sequence[bytes], touches: Interest, first: Mask) -> tu
     for start, end in pairwise([*starts, len(order)]):
         if any(touch.first for touch in by_touch[start:end]):
             user = int(users[start])
-            found += first_touches(_unpacked(before[user]), by_touch[start:end])
+            found += first_touches(unpacked_recents(before[user]), by_touch[start:end])
             found_users += [user] * (len(found) - len(found_users))
     return np.array([_row(touch) for touch in found], dtype=PAIR_ROW), np.array(found_users, np.int64)
-
-
-def _unpacked(packed: bytes) -> list[Recent]:
-    rows = np.frombuffer(packed, ENTRY).tolist()
-    return [Recent(time_us, offset, item, bought) for item, time_us, offset, bought in rows]
 
 
 def _row(touch: FirstTouch) -> tuple[int, int, int, list[int]]:

@@ -22,6 +22,7 @@ GROUPS = (
     "importing",
     "dead_letters",
     "reconcile",
+    "rebuild",
     "refine",
     "evaluate",
     "admin",

@@ -98,6 +98,18 @@ def first_touches(newest_first: Sequence[Recent], touches: Sequence[Touch]) -> l
     return found
 
 
+def recents_after(newest_first: Sequence[Recent], touches: Sequence[Touch]) -> list[Recent]:
+    """The user's newest items, newest first, after touches in the partition's order.
+
+    An item that leaves them forgets that it was bought: how touches are grouped into batches must not matter.
+    """
+    recents = list(reversed(newest_first))
+    held = {recent.item: recent for recent in recents}
+    for touch in touches:
+        _take_in(recents, held, touch)
+    return recents[::-1]
+
+
 def _in_a_crowd(recents: Sequence[Recent], touch: Touch) -> bool:
     """Whether the oldest of a full list of recent items is newer than the crowd's time before the touch."""
     return len(recents) >= CROWD_ITEMS and touch.time_us - recents[-CROWD_ITEMS].time_us < CROWD_SECONDS * 1_000_000

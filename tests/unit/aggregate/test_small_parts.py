@@ -57,6 +57,12 @@ def unpacked(packed: bytes) -> list[tuple[int, int, int]]:
     return [tuple(row[:3]) for row in np.frombuffer(packed, ENTRY).tolist()]
 
 
+def columns_of(parts: list[Interest]) -> list[tuple[np.ndarray, ...]]:
+    """The same column of each part, for every column."""
+    names = ("user", "item", "time_us", "offset", "bought")
+    return [tuple(getattr(part, name) for part in parts) for name in names]
+
+
 def interest(*rows: tuple[int, int, int, int], bought: bool = False) -> Interest:
     user, item, time_us, offset = np.array(rows, dtype=np.int64).reshape(-1, 4).T
     return Interest(user, item, time_us, offset, np.full(len(rows), bought))
@@ -91,6 +97,28 @@ def test_what_was_bought_once_stays_so_when_it_is_looked_at_again() -> None:
     packed = merge_recents([b""], interest((0, 7, 1, 1), (0, 8, 1, 2), bought=True))
     (packed_after,) = merge_recents(packed, interest((0, 7, 9, 3), (0, 9, 5, 4)))
     assert np.frombuffer(packed_after, ENTRY).tolist() == [(7, 9, 3, True), (9, 5, 4, False), (8, 1, 2, True)]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 90), st.integers(0, 30), st.booleans()), min_size=60, max_size=200),
+    st.integers(0, 200),
+)
+def test_what_is_remembered_as_bought_does_not_depend_on_the_batches(
+    touches: list[tuple[int, int, bool]], cut: int
+) -> None:
+    rows = [
+        interest((0, item, time + place, place), bought=bought) for place, (item, time, bought) in enumerate(touches)
+    ]
+
+    def merged(parts: list[list[Interest]]) -> list[bytes]:
+        packed = [b""]
+        for part in filter(None, parts):
+            packed = merge_recents(packed, Interest(*(np.concatenate(columns) for columns in columns_of(part))))
+        return packed
+
+    singly = merged([[row] for row in rows])
+    assert merged([rows]) == singly
+    assert merged([rows[:cut], rows[cut:]]) == singly
 
 
 def test_memory_stays_bounded_and_keeps_what_is_used() -> None:
