@@ -81,7 +81,7 @@ def test_tables_views_and_rights_are_as_before(shop: Shop, aggregator: Running) 
 
 KEPT = {
     *("user_ref", "item_ref", "event_type", "aggregated_log", "partition_lease", "consumer_member", "dead_letter"),
-    *("item_refined", "refined_fit", "catalogue_item", "served_list", "schema_migration"),
+    *("item_refined", "refined_fit", "catalogue_item", "served_list", "schema_migration", "recipe"),
     *("log_info", "log_partition", "log_record"),
 }
 """What a rebuild leaves alone: it does not follow from the log, or is made anew by itself."""

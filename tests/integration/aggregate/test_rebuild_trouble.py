@@ -56,14 +56,17 @@ class Traffic:
 
 def test_under_traffic_nothing_is_lost_or_doubled(shop: Shop, aggregator: Running) -> None:
     with Traffic(shop, aggregator) as traffic:
-        assert until(lambda: sum(shop.books()) > 2_000)
-        done = [rebuilt(shop) for _ in range(3)]
+        done = []
+        for _ in range(3):
+            before = sum(shop.books())
+            assert until(lambda: sum(shop.books()) > before + 500)  # noqa: B023  # called at once
+            done.append(rebuilt(shop))
         assert until(lambda: sum(shop.books()) > done[-1].records + 500)
     aggregator.drain(shop)
     assert [(one.swapped, one.difference_count) for one in done] == [(True, 0)] * 3
-    assert 2_000 < done[0].records < done[1].records < done[2].records
+    assert 500 < done[0].records < done[1].records < done[2].records
     assert shop.counts() == traffic.sent
-    assert aggregator.metric("whence_aggregate_fenced_total") >= 3
+    assert aggregator.metric("whence_aggregate_fenced_total") >= 1
     compacted(shop, aggregator)
     assert rebuilt(shop, swap=False).difference_count == 0
 

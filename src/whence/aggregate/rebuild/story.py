@@ -20,7 +20,7 @@ from whence.aggregate.positions import StoredPosition, check_log, stored_positio
 from whence.aggregate.rebuild.differences import TableDifferences, differences
 from whence.aggregate.rebuild.replay import Replay
 from whence.aggregate.rebuild.shadow import analyze, bytes_of_tables, connect_shadow, drop_shadow, make_shadow
-from whence.aggregate.rebuild.swap import TablesBusy, fenced, swap
+from whence.aggregate.rebuild.swap import TablesBusy, fenced, folding_alone, swap
 from whence.domain.errors import DependencyUnavailable, LogDamaged
 from whence.eventlog.port import Scanner
 from whence.kit.clock import Clock
@@ -210,21 +210,23 @@ class Rebuild:
             )
 
     def _finish(self, connection: psycopg.Connection, replay: Replay, rules: Rules, wish: Wish, done: Rebuilt) -> None:
-        """What happens behind the fence."""
-        with fenced(connection, self._url, self._namespace) as folding:
-            begun = time.monotonic()
-            failpoint("rebuild.fenced")
-            targets = stored_positions(connection)
-            replay.reach(targets)
-            replay.fold()
-            replay.rank()
+        """What happens behind the fence: all that can be done before it is done before it."""
+        with folding_alone(self._url, self._namespace) as folding:
             self._fold_serving(folding, rules)
-            done.next_offsets = {held.partition: held.next_offset for held in targets}
-            done.tables = differences(connection, self._namespace, self._clock.now())
-            failpoint("rebuild.compared")
-            if wish.swap:
-                swap(connection, self._namespace)
-                failpoint("rebuild.before_commit")
+            with fenced(connection, self._namespace):
+                begun = time.monotonic()
+                failpoint("rebuild.fenced")
+                targets = stored_positions(connection)
+                replay.reach(targets)
+                replay.fold()
+                replay.rank()
+                self._fold_serving(folding, rules)
+                done.next_offsets = {held.partition: held.next_offset for held in targets}
+                done.tables = differences(connection, self._namespace, self._clock.now())
+                failpoint("rebuild.compared")
+                if wish.swap:
+                    swap(connection, self._namespace)
+                    failpoint("rebuild.before_commit")
         failpoint("rebuild.after_commit")
         done.swapped = wish.swap
         done.fenced_seconds = time.monotonic() - begun

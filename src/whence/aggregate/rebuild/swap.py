@@ -39,26 +39,33 @@ class TablesBusy(WhenceError):
 
 
 @contextmanager
-def fenced(connection: psycopg.Connection, url: str, namespace: str) -> Iterator[psycopg.Connection]:
-    """A transaction of *connection* in which nobody but us moves positions or folds segments.
+def folding_alone(url: str, namespace: str) -> Iterator[psycopg.Connection]:
+    """An autocommitting connection that alone folds the installation's segments.
 
-    Yields:
-        An autocommitting connection that may fold the installation's segments meanwhile.
+    Raises:
+        TablesBusy: If a fold that is under way does not end.
+    """
+    with connect(url, namespace, "rebuild") as connection:
+        _limit_waits(connection)
+        with _busy_if_locked("a fold"):
+            connection.execute(_SQL["fold_alone"])
+        yield connection
+
+
+@contextmanager
+def fenced(connection: psycopg.Connection, namespace: str) -> Iterator[None]:
+    """A transaction of *connection* in which nobody moves the installation's positions.
 
     Raises:
         TablesBusy: If others hold the tables.
     """
-    with connect(url, namespace, "rebuild") as folding, connection.transaction():
-        _limit_waits(folding)
+    with connection.transaction():
         _limit_waits(connection)
-        try:
-            folding.execute(_SQL["fold_alone"])
+        with _busy_if_locked("a batch or a vacuum"):
             # Calls vacuums off and keeps them away; nobody else minds.
             connection.execute(_lock((namespace, shadow_of(namespace)), "SHARE UPDATE EXCLUSIVE"))
             connection.execute(_SQL["apply_nothing"])
-        except psycopg.errors.LockNotAvailable as error:
-            raise TablesBusy(f"a batch, a fold or a vacuum has held the tables for {FENCE_WAIT_SECONDS} s") from error
-        yield folding
+        yield
 
 
 def swap(connection: psycopg.Connection, namespace: str) -> None:
@@ -99,6 +106,14 @@ def _keep_readers_out(connection: psycopg.Connection, namespace: str) -> None:
         else:
             return
     raise TablesBusy("a long transaction (a backup, a reconcile, a fit) reads the tables")
+
+
+@contextmanager
+def _busy_if_locked(by: str) -> Iterator[None]:
+    try:
+        yield
+    except psycopg.errors.LockNotAvailable as error:
+        raise TablesBusy(f"{by} has held the tables for {FENCE_WAIT_SECONDS} s") from error
 
 
 def _limit_waits(connection: psycopg.Connection) -> None:
