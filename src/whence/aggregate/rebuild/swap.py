@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from whence.aggregate.rebuild.shadow import REBUILT, shadow_of
-from whence.domain.errors import WhenceError
+from whence.domain.errors import DependencyUnavailable
 from whence.kit.database import connect, schema
 from whence.kit.sqlfiles import load_statements
 
@@ -34,8 +34,11 @@ LOCK_REST_SECONDS = 0.25
 _SQL = load_statements(__file__)
 
 
-class TablesBusy(WhenceError):
+class TablesBusy(DependencyUnavailable):
     """Others hold the tables for longer than we may wait. Nothing was done."""
+
+    def __init__(self, holder: str) -> None:
+        super().__init__("postgresql", f"{holder} holds the tables")
 
 
 @contextmanager
@@ -105,7 +108,7 @@ def _keep_readers_out(connection: psycopg.Connection, namespace: str) -> None:
             time.sleep(LOCK_REST_SECONDS)
         else:
             return
-    raise TablesBusy("a long transaction (a backup, a reconcile, a fit) reads the tables")
+    raise TablesBusy("a long transaction (a backup, a reconcile, a fit)")
 
 
 @contextmanager
@@ -113,7 +116,7 @@ def _busy_if_locked(by: str) -> Iterator[None]:
     try:
         yield
     except psycopg.errors.LockNotAvailable as error:
-        raise TablesBusy(f"{by} has held the tables for {FENCE_WAIT_SECONDS} s") from error
+        raise TablesBusy(by) from error
 
 
 def _limit_waits(connection: psycopg.Connection) -> None:
