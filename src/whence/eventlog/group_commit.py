@@ -5,12 +5,14 @@ any waiting: a lone append goes at once, a thousand at a time share a commit.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from whence.domain.errors import BrokenInvariant, DependencyUnavailable, OutcomeUnknown, WhenceError
 from whence.eventlog.port import NewRecord
+from whence.kit.deadlines import Deadlines
 
 MAX_GROUP_RECORDS = 2_000
 """Records of one write: some 20 ms of PostgreSQL's time, so that a lone append behind it does not wait long."""
@@ -36,11 +38,11 @@ class _Call:
 
     __slots__ = ("outcome", "records", "size_bytes", "under_way")
 
-    def __init__(self, records: Sequence[NewRecord]) -> None:
+    def __init__(self, records: Sequence[NewRecord], outcome: asyncio.Future[list[int]]) -> None:
         self.records = records
         self.size_bytes = sum(len(record.key) + len(record.value) for record in records)
         self.under_way = False
-        self.outcome: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
+        self.outcome = outcome
 
 
 class GroupCommit:
@@ -54,6 +56,8 @@ class GroupCommit:
         self._queued_records = 0
         self._queued_bytes = 0
         self._closing = False
+        self._deadlines = Deadlines()
+        self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._task = asyncio.create_task(self._run(), name="event log writer")
 
@@ -64,11 +68,10 @@ class GroupCommit:
             DependencyUnavailable: Nothing was written: refused, full, or no turn within the time limit.
             OutcomeUnknown: The write was under way when the time was up or the answer was lost.
         """
-        call = _Call(records)
+        call = _Call(records, self._loop.create_future())
         self._enqueue(call)
         try:
-            async with asyncio.timeout(self._timeout_seconds):
-                return await call.outcome
+            return await self._deadlines.wait(call.outcome, time.monotonic() + self._timeout_seconds)
         except TimeoutError:
             message = f"the event log did not answer within {self._timeout_seconds:g} s"
             family = OutcomeUnknown if call.under_way else DependencyUnavailable

@@ -1,6 +1,5 @@
 """Accepting events: check, choose the partition, append to the log, and say so only then."""
 
-import asyncio
 import os
 import time
 from collections import Counter
@@ -160,7 +159,7 @@ class Acceptor:
 
     async def _append(self, records: Sequence[NewRecord], transport: str) -> list[int]:
         started = time.perf_counter()
-        deadline = asyncio.get_running_loop().time() + APPEND_TIMEOUT_SECONDS
+        deadline = time.monotonic() + APPEND_TIMEOUT_SECONDS
         try:
             return await self._deadlines.wait(self._appender.append(records), deadline)
         except TimeoutError:

@@ -1,6 +1,6 @@
 """How large and how slow the body of a request may be, and how much of all bodies fits into memory."""
 
-import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -114,7 +114,7 @@ class Body:
         return data
 
     async def _in_time(self) -> Message:
-        self._deadline = self._deadline or asyncio.get_running_loop().time() + self._seconds
+        self._deadline = self._deadline or time.monotonic() + self._seconds
         try:
             return await self._deadlines.wait(self._receive(), self._deadline)
         except TimeoutError:

@@ -4,8 +4,11 @@
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable
 from typing import TypeVar
+
+from whence.kit.tasks import CurrentTask
 
 T = TypeVar("T")
 
@@ -16,18 +19,19 @@ class Deadlines:
     def __init__(self) -> None:
         self._waits: dict[asyncio.Task[object], float] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._current_task = CurrentTask()
 
     async def wait(self, awaitable: Awaitable[T], deadline: float) -> T:
         """What the awaitable gives.
 
         Args:
             awaitable: What is waited for; cancelled at the deadline.
-            deadline: By the clock of the event loop.
+            deadline: By `time.monotonic`, the clock of asyncio's own event loops.
 
         Raises:
             TimeoutError: If it has not ended by then.
         """
-        task = asyncio.current_task()
+        task = self._current_task()
         if task is None:
             return await awaitable
         self._waits[task] = deadline
@@ -49,7 +53,7 @@ class Deadlines:
 
     def _look(self) -> None:
         """End the waits that are due; come back for the next one."""
-        now = asyncio.get_running_loop().time()
+        now = time.monotonic()
         self._timer = None
         for task in [task for task, deadline in self._waits.items() if deadline <= now]:
             del self._waits[task]

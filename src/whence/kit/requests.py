@@ -8,6 +8,7 @@ from http import HTTPStatus
 from itertools import count
 
 from whence.kit.metrics import LATENCY_BUCKETS_SECONDS, Label, Metric, Metrics
+from whence.kit.tasks import CurrentTask
 
 UNMATCHED = "unmatched"
 """The route label of requests that no route answers."""
@@ -61,11 +62,12 @@ class Requests:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._running: set[asyncio.Task[object] | None] = set()
+        self._current_task = CurrentTask()
         metrics.before_scrape(lambda: metrics.set(ACTIVE_REQUESTS, len(self._running)))
 
     def begin(self) -> asyncio.Task[object] | None:
         """Note that the current task answers a request; what `end` wants."""
-        task = asyncio.current_task()
+        task = self._current_task()
         self._running.add(task)
         return task
 
