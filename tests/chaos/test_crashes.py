@@ -15,6 +15,9 @@ from whence.embedded.postgres import EmbeddedPostgres
 
 ROUNDS = 12
 
+TRIES = 3
+"""Turns that fail before the fault is mended."""
+
 FAILPOINTS = (
     "aggregate.before_begin",
     "aggregate.after_position",
@@ -83,6 +86,32 @@ def freeze_and_wake(
     oracle.wait_until_drained()
     oracle.check()
     frozen.stop()
+
+
+DISK_FULL = """
+CREATE FUNCTION disk_full() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$;
+CREATE TRIGGER disk_full BEFORE INSERT ON batch_segment FOR EACH ROW EXECUTE FUNCTION disk_full()
+"""
+"""PostgreSQL refuses a row in the middle of the transaction, as it does when its disk is full."""
+
+
+@pytest.mark.parametrize("on_log", ["postgresql", "kafka"], indirect=True)
+def test_a_full_disk_holds_everything_up_and_costs_nothing(on_log: Installation, program: Program) -> None:
+    with closing(Oracle(on_log)) as oracle:
+        oracle.append(200)
+        worker = Worker(program, on_log)
+        worker.start()
+        oracle.wait_until_drained()
+        oracle.shop.connection.execute(DISK_FULL)
+        oracle.append(300)
+        assert until(lambda: worker.metric("whence_aggregate_retries_total") >= TRIES)
+        assert not oracle.shop.rows("SELECT FROM partition_lease WHERE expires_at < now()")  # nobody could do better
+        assert not worker.halted()
+        oracle.shop.connection.execute("DROP TRIGGER disk_full ON batch_segment")
+        oracle.wait_until_drained()
+        oracle.check()
+        worker.stop()
 
 
 def test_random_kills_of_two_owners_and_a_restart_of_postgresql(
