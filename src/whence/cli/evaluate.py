@@ -106,7 +106,8 @@ def _run(
     groups = read_groups(file, file_format, group_by)
     key = repr((digest_of(file), group_by, protocol, comparison, types, tune, __version__))
     with _database(settings, key) as url, EvaluationProgress() as progress:
-        return run(url, groups, types, protocol, comparison, key, progress)
+        blend = settings.mixture() if tune else None
+        return run(url, groups, types, protocol, comparison, key, progress, tune=blend)
 
 
 def _show(found: "Result") -> None:

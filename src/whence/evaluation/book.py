@@ -22,6 +22,12 @@ def take(connection: psycopg.Connection, namespace: str) -> bool:
     return bool(row and row[0])
 
 
+def has_note(connection: psycopg.Connection, name: str) -> bool:
+    """Whether the schema of *connection* exists and has that note."""
+    row = connection.execute(_SQL["has_notes"]).fetchone()
+    return bool(row and row[0]) and connection.execute(_SQL["noted"], {"name": name}).fetchone() is not None
+
+
 class KeptBook(Book):
     """The book of a walk whose learner uses the same connection."""
 

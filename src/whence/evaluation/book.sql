@@ -38,5 +38,8 @@ ON CONFLICT (name) DO UPDATE SET value = excluded.value
 -- name: noted
 SELECT value FROM evaluation_note WHERE name = :name
 
+-- name: has_notes
+SELECT to_regclass('evaluation_note') IS NOT NULL
+
 -- name: lock
 SELECT pg_try_advisory_lock(hashtextextended('whence evaluation ' || :namespace, 0))

@@ -115,6 +115,10 @@ class Place:
     refined: datetime
 
 
+Observer = Callable[[Group, set[str]], None]
+"""Shown each query and its targets, before they are learnt."""
+
+
 class Book:
     """Where a walk keeps how far it is, so that it can go on after a kill; this one keeps nothing."""
 
@@ -155,13 +159,15 @@ class Walk:
         others: Sequence[Teachable] = (),
         book: Book | None = None,
         progress: Progress = lambda *_: None,
+        observer: Observer = lambda *_: None,
     ) -> None:
-        """Ask *askers* of what *learner* and *others* (which need no renewal) have learnt."""
+        """Ask *askers* of what *learner* and *others* (which need no renewal) have learnt; *observer* sees queries."""
         self._learner = learner
         self._askers = askers
         self._others = others
         self._book = book or Book()
         self._progress = progress
+        self._observer = observer
         self._pending: list[Event] = []
         self._pending_users: set[str] = set()
         self._seen: dict[str, set[str]] = defaultdict(set)
@@ -197,7 +203,7 @@ class Walk:
             if number >= done and protocol.freeze == "nothing":
                 self._new_day(group.at)
             if wanted := self._wanted(group, protocol.targets):
-                lists = next(answered) if number < done else self._ask(group, protocol)
+                lists = next(answered) if number < done else self._ask(group, wanted, protocol)
                 self._score(lists, wanted, group.at)
                 queries += 1
             self._pass(group, learn=protocol.freeze != "all")
@@ -247,7 +253,7 @@ class Walk:
             self._book.go_on()
             self._place = replace(self._place, refined=midnight(at))
 
-    def _ask(self, group: Group, protocol: Protocol) -> Lists:
+    def _ask(self, group: Group, wanted: set[str], protocol: Protocol) -> Lists:
         due = protocol.freeze == "nothing" and group.at - self._place.compacted >= COMPACT_EVERY
         if due or group.user in self._pending_users:
             self._catch_up()
@@ -255,6 +261,7 @@ class Walk:
             self._learner.compact(group.at)
             self._place = replace(self._place, compacted=group.at)
         exclude: Exclude = "seen" if protocol.targets == "unseen" else "none"
+        self._observer(group, wanted)
         lists = {}
         for name, ask in self._askers.items():
             begun = time.perf_counter()

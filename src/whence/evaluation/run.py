@@ -8,13 +8,15 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
+from whence.domain.blend_weights import BlendWeights, parse_blend
 from whence.domain.errors import FieldProblem, InvalidInput
 from whence.domain.events import EventTypes
-from whence.evaluation.book import KeptBook, take
+from whence.evaluation.book import KeptBook, has_note, take
+from whence.evaluation.earlier import Setting, tuned
 from whence.evaluation.metrics import Scores
 from whence.evaluation.prequential import Group, Progress, Protocol, Walk
 from whence.evaluation.product import Product
-from whence.evaluation.variants import BASELINES, Comparison
+from whence.evaluation.variants import BASELINES, TUNED, Comparison, Variant
 from whence.kit.database import connect, database_errors
 from whence.kit.migrate import migrate
 
@@ -42,6 +44,8 @@ def evaluate(
     comparison: Comparison,
     key: str,
     progress: Progress = lambda *_: None,
+    *,
+    tune: BlendWeights | None = None,
 ) -> Result:
     """The figures of each variant.
 
@@ -53,12 +57,20 @@ def evaluate(
         comparison: The variants.
         key: What the run is of: one with the same key that was killed is gone on with.
         progress: Told what is going on.
+        tune: Also propose a blend from the days before the window, beginning with this one, and compare it.
 
     Raises:
-        InvalidInput: If a run with the same key is under way.
+        InvalidInput: If a run with the same key is under way, or there are no days to tune on.
     """
-    with _schema(url, key) as connection:
+    with _schema(url, key, tune=tune is not None) as (connection, namespace):
         product, book = Product(connection, types), KeptBook(connection)
+        if tune is not None:
+            text = book.written_down(TUNED)
+            if text is None:
+                setting = Setting(url, namespace, types, tune)
+                text = str(tuned(product, groups, protocol, setting, progress))
+                book.write_down(TUNED, text)
+            comparison = comparison.with_variant(Variant(TUNED, parse_blend(text), types.weights))
         baselines = {name: BASELINES[name]() for name in comparison.baselines}
         askers = {one.name: product.asker(one.mixture, one.weights) for one in comparison.variants}
         askers |= {name: baseline.ask for name, baseline in baselines.items()}
@@ -75,7 +87,7 @@ def result(scores: Mapping[str, Scores], known_items: int, comparison: Compariso
 
 
 @contextmanager
-def _schema(url: str, key: str) -> Iterator[psycopg.Connection]:
+def _schema(url: str, key: str, *, tune: bool) -> Iterator[tuple[psycopg.Connection, str]]:
     """A connection to the run's schema, which is dropped unless the run breaks off and can be gone on with."""
     namespace = f"evaluation_{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     with closing(connect(url, namespace, "evaluate")) as connection:
@@ -83,10 +95,13 @@ def _schema(url: str, key: str) -> Iterator[psycopg.Connection]:
             if not take(connection, namespace):
                 problem = "the same evaluation is under way in another process; wait for it"
                 raise InvalidInput([FieldProblem("FILE", problem)])
+            if tune and not has_note(connection, TUNED):
+                # A walk over earlier days keeps no place: it begins anew.
+                _drop(connection, namespace)
         migrate(url, namespace, ["scores"])
         try:
             with database_errors():
-                yield connection
+                yield connection, namespace
         except InvalidInput:
             _drop(connection, namespace)
             raise
@@ -96,4 +111,4 @@ def _schema(url: str, key: str) -> Iterator[psycopg.Connection]:
 def _drop(connection: psycopg.Connection, namespace: str) -> None:
     with database_errors():
         connection.rollback()
-        connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(namespace)))
+        connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(namespace)))

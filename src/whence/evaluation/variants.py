@@ -47,6 +47,10 @@ class Comparison:
     variants: tuple[Variant, ...]
     baselines: tuple[str, ...]
 
+    def with_variant(self, variant: Variant) -> "Comparison":
+        """The same and one more."""
+        return Comparison((*self.variants, variant), self.baselines)
+
 
 def parse_variants(words: Sequence[str], mixture: BlendWeights, types: EventTypes) -> Comparison:
     """What `--variants` asks for.
@@ -62,6 +66,8 @@ def parse_variants(words: Sequence[str], mixture: BlendWeights, types: EventType
     """
     named = [word.partition(":") for word in words or USUAL]
     names = [name for name, _, _ in named]
+    if TUNED in names:
+        raise InvalidInput([FieldProblem("--variants", f"{TUNED} is what --tune proposes; take another name")])
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InvalidInput([FieldProblem("--variants", f"{twice[0]} is there twice")])
     if len(names) > VARIANTS_MAX:

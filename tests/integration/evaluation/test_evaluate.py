@@ -11,7 +11,8 @@ import pytest
 from conftest import Installation
 from integration.recommend.live import running
 from program import Program
-from whence.domain.blend_weights import DEFAULT_BLEND
+from whence.domain.blend_weights import DEFAULT_BLEND, BlendWeights, parse_blend
+from whence.domain.errors import InvalidInput
 from whence.domain.events import parse_event_types
 from whence.evaluation.prequential import Group, Protocol, Walk, grouped
 from whence.evaluation.product import Event, Product
@@ -91,6 +92,29 @@ def test_a_killed_evaluation_goes_on_to_the_same_figures(postgres_url: str, monk
     for name, figures in whole.items():
         assert again[name] | {"seconds": 0} == figures | {"seconds": 0}
     assert float(again["whence"]["seconds"]) < float(whole["whence"]["seconds"])
+    assert schemas(postgres_url) == 0
+
+
+def test_a_proposal_is_made_from_earlier_days_and_reported_beside_what_is_in_force(postgres_url: str) -> None:
+    """What is in force knows trends alone; habits are far better to go by, earlier and later."""
+    groups = groups_of(habits(9, users=150))
+    trends_alone = BlendWeights(short=0.0001, long=0.0001, long_alone=0.0001, refined=0.0001)
+    comparison = parse_variants(["whence"], trends_alone, TYPES)
+    figures = [
+        evaluate(postgres_url, kept, TYPES, Protocol(WINDOW, "unseen"), comparison, "a test", tune=trends_alone).figures
+        for kept in (groups, [group for group in groups if group.at < START + timedelta(days=12)])
+    ]
+
+    assert float(figures[0]["tuned"]["ndcg_at_10"]) > float(figures[0]["whence"]["ndcg_at_10"]) + 10
+    assert figures[0]["tuned"]["blend"] == figures[1]["tuned"]["blend"], "it depends on nothing in the window"
+    assert parse_blend(str(figures[0]["tuned"]["blend"])).short > 0.0001
+
+
+def test_a_proposal_needs_earlier_days(postgres_url: str) -> None:
+    groups, comparison = groups_of(habits(9)), parse_variants([], DEFAULT_BLEND, TYPES)
+    protocol = Protocol((START - timedelta(days=1), WINDOW[1]), "all")
+    with pytest.raises(InvalidInput, match="28 days before --from have no query"):
+        evaluate(postgres_url, groups, TYPES, protocol, comparison, "a test", tune=DEFAULT_BLEND)
     assert schemas(postgres_url) == 0
 
 
