@@ -46,14 +46,14 @@ ON CONFLICT (partition) DO UPDATE SET next_offset = excluded.next_offset
 
 -- name: rank!
 -- A horizon's list anew: the share of each item in the decayed sum of its level's buckets. The age of a bucket is that
--- of its middle, and not below 0. The clamp keeps exp() clear of its range's end (whence.domain.decay).
-WITH decayed AS (
+-- of its middle, and not below 0. The clamp keeps exp() clear of its range's end (whence.domain.decay). All items are
+-- summed up once, and only the best are put in order.
+WITH decayed AS MATERIALIZED (
     SELECT item_id,
            sum(count * exp(greatest(
                -ln(2::double precision) / :half_life_seconds::double precision
                * greatest(
-                   extract(epoch FROM :as_of::timestamptz - start_at)::double precision
-                   - :width_seconds::double precision / 2,
+                   date_part('epoch', :as_of::timestamptz - start_at) - :width_seconds::double precision / 2,
                    0
                ),
                -623.832462503951::double precision
@@ -61,16 +61,18 @@ WITH decayed AS (
     FROM trend_bucket
     WHERE level = :level AND start_at >= :kept_from
     GROUP BY item_id
-), ranked AS (
-    SELECT row_number() OVER (ORDER BY value DESC, item_id)::integer AS rank,
-           item_id,
-           value / sum(value) OVER () AS value
+), best AS (
+    SELECT item_id, value / (SELECT sum(value) FROM decayed) AS value
     FROM decayed
+    ORDER BY decayed.value DESC, item_id
+    LIMIT :items_max
+), ranked AS (
+    SELECT row_number() OVER (ORDER BY value DESC, item_id)::integer AS rank, item_id, value FROM best
 ), gone AS (
     DELETE FROM trend_list WHERE horizon = :horizon AND rank > (SELECT count(*) FROM decayed)
 )
 INSERT INTO trend_list AS held (horizon, rank, item_id, value)
-SELECT :horizon, rank, item_id, value FROM ranked WHERE rank <= :items_max
+SELECT :horizon, rank, item_id, value FROM ranked
 ON CONFLICT (horizon, rank) DO UPDATE SET item_id = excluded.item_id, value = excluded.value
 WHERE (held.item_id, held.value) IS DISTINCT FROM (excluded.item_id, excluded.value)
 

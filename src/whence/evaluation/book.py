@@ -10,7 +10,7 @@ from psycopg.pq import TransactionStatus
 from whence.evaluation.prequential import Book, Lists, Place
 from whence.kit.sqlfiles import load_statements
 
-KEEP_SECONDS = 2.0
+KEEP_SECONDS = 0.25
 """Between two places: what a kill costs. Longer transactions would read over ever more rows that they replaced."""
 
 _SQL = load_statements(__file__)
