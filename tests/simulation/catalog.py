@@ -29,7 +29,7 @@ def _all() -> dict[str, tuple[str, Statement]]:
     found |= batch.named(write, {"limits": batch.nothing})
     unmodelled = ("limits", "fold_in_turn", "rank", "delete_pairs", "delete_buckets")
     found |= batch.named(compactor, dict.fromkeys(unmodelled, batch.nothing))
-    return found | batch.named(pair_fold, {"put_neighbours": batch.nothing})
+    return found | batch.named(pair_fold, dict.fromkeys(("put_neighbours", "sizes_of"), batch.nothing))
 
 
 EVENT_TYPES = {"view": 1, "click": 2, "cart": 3, "purchase": 4, "dismiss": 5}

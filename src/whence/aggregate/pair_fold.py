@@ -19,7 +19,11 @@ from whence.kit.pgarrays import BigintArray, BooleanArray, DoubleArray, IntArray
 from whence.kit.sqlfiles import load_statements
 
 SOURCES_AT_ONCE = 2_000
-"""Sources whose counts are in memory at a time: some hundred destinations each, tens of megabytes."""
+"""Sources whose counts are in memory at a time."""
+
+PART_BYTES_MAX = 1024 * 1024
+"""What these may be together in `sizes_of`, or a single source that is more alone: 3 to 8 bytes a pair as stored, 200
+bytes in memory. On a dense catalogue a source has thousands of pairs."""
 
 _SQL = load_statements(__file__)
 
@@ -42,7 +46,7 @@ def fold_pairs(connection: psycopg.Connection, rows: np.ndarray, as_of: datetime
     """
     added = summed(unpack_pairs(rows), first_epoch_kept(as_of))
     sources = np.unique(added.source)
-    for part in _parts(sources):
+    for part in parts_of(sources, _sizes(connection, sources, as_of)):
         low, high = np.searchsorted(added.source, [part[0], part[-1] + 1])
         changed = added.pick(slice(int(low), int(high)))
         counts = merged(_held(connection, part, as_of), changed)
@@ -51,8 +55,17 @@ def fold_pairs(connection: psycopg.Connection, rows: np.ndarray, as_of: datetime
     return int(sources.size)
 
 
-def _parts(sources: Ints) -> Iterator[Ints]:
-    return (sources[start : start + SOURCES_AT_ONCE] for start in range(0, sources.size, SOURCES_AT_ONCE))
+def parts_of(sources: Ints, sizes: Ints) -> Iterator[Ints]:
+    """The sources in runs that are in memory at a time: bounded in number, and in size but for the last one of each."""
+    costs = sizes + PART_BYTES_MAX // SOURCES_AT_ONCE
+    part = (np.cumsum(costs) - costs) // PART_BYTES_MAX
+    return iter(np.split(sources, np.flatnonzero(np.diff(part)) + 1) if sources.size else [])
+
+
+def _sizes(connection: psycopg.Connection, sources: Ints, as_of: datetime) -> Ints:
+    parameters = {"sources": BigintArray(sources), "first_epoch": first_epoch_kept(as_of)}
+    known: dict[int, int] = dict(connection.execute(_SQL["sizes_of"], parameters, binary=True).fetchall())
+    return np.fromiter((known.get(source, 0) for source in sources.tolist()), np.int64, sources.size)
 
 
 def _held(connection: psycopg.Connection, sources: Ints, as_of: datetime) -> PairCounts:

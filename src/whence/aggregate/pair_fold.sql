@@ -1,3 +1,10 @@
+-- name: sizes_of
+-- About how much the counts of some sources are, in bytes of destinations as they are stored.
+SELECT source_id, sum(pg_column_size(destination_ids))::bigint
+FROM pair_count
+WHERE source_id = ANY (:sources) AND epoch >= :first_epoch
+GROUP BY source_id
+
 -- name: counts_of
 SELECT source_id, epoch::bigint, destination_ids, units, bought_units
 FROM pair_count
