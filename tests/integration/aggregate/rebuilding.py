@@ -1,5 +1,6 @@
 """Scores to make anew, and how to look at all of them."""
 
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
@@ -32,10 +33,16 @@ class Clock:
         return NOW
 
 
-def rebuilt(shop: Shop, *, swap: bool = True, without_beginning: bool = False) -> Rebuilt:
+def rebuilt(
+    shop: Shop,
+    *,
+    swap: bool = True,
+    without_beginning: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Rebuilt:
     with closing(open_scanner(shop.installation.log)) as scanner:
         place = (shop.installation.url, shop.installation.namespace)
-        return Rebuild(*place, scanner, Clock(), lambda _: None).run(Wish(swap, without_beginning))
+        return Rebuild(*place, scanner, Clock(), progress).run(Wish(swap, without_beginning))
 
 
 def state(shop: Shop) -> dict[str, list[tuple[Any, ...]]]:

@@ -187,6 +187,10 @@ def test_another_log_an_older_version_and_dependents_are_refused(shop: Shop, agg
     with pytest.raises(InvalidInput, match="taken"):
         rebuilt(shop)
     shop.connection.execute("DROP MATERIALIZED VIEW taken")
+    shop.connection.execute("INSERT INTO schema_migration (set_name, version, name) VALUES ('scores', 9000, 'later')")
+    with pytest.raises(InvalidInput, match="tables are of version 9000"):
+        rebuilt(shop)
+    shop.connection.execute("DELETE FROM schema_migration WHERE version = 9000")
     shop.connection.execute("UPDATE schema_migration SET version = version + 1000 WHERE set_name = 'scores'")
     with pytest.raises(InvalidInput, match="whence migrate"):
         rebuilt(shop)

@@ -4,6 +4,7 @@ import itertools
 import json
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -12,11 +13,12 @@ import pytest
 from conftest import Installation
 from integration.aggregate.rebuilding import Clock, compacted, lively, rebuilt, state
 from integration.aggregate.support import Running, Shop, event
-from program import Program, until
+from program import PATIENCE_SECONDS, Program, until
 from whence.aggregate.compactor import Compactor
 from whence.aggregate.rebuild import story, swap
+from whence.aggregate.rebuild.replay import Replay
 from whence.aggregate.rebuild.shadow import shadow_of
-from whence.domain.errors import DependencyUnavailable
+from whence.domain.errors import DependencyUnavailable, InvalidInput
 
 KILLS = ("shadow_made", "caught_up", "fenced", "compared", "before_commit", "after_commit")
 
@@ -114,6 +116,48 @@ def test_who_holds_the_tables_is_waited_for_and_then_given_up_on(
         shop.append(event("u3", "new", "fresh"))
         aggregator.drain(shop)
     assert rebuilt(shop).swapped
+
+
+def test_one_that_freezes_behind_the_fence_loses_it(
+    shop: Shop, aggregator: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lively(shop, aggregator)
+    before = state(shop)["signal"]
+    monkeypatch.setattr(swap, "FROZEN_SECONDS", 1)
+    frozen, go_on = threading.Event(), threading.Event()
+
+    def freeze(_: Replay) -> None:
+        frozen.set()
+        assert go_on.wait(PATIENCE_SECONDS)
+
+    monkeypatch.setattr(Replay, "rank", freeze)
+    with ThreadPoolExecutor() as pool:
+        doomed = pool.submit(rebuilt, shop)
+        assert frozen.wait(PATIENCE_SECONDS)
+        shop.append(event("u3", "new", "fresh"))
+        aggregator.drain(shop)
+        go_on.set()
+        with pytest.raises(DependencyUnavailable, match="idle-in-transaction"):
+            doomed.result()
+    assert len(state(shop)["signal"]) == len(before) + 1
+
+
+def test_a_migration_meanwhile_is_noticed(shop: Shop, aggregator: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    lively(shop, aggregator)
+    later = "INSERT INTO schema_migration (set_name, version, name) VALUES ('scores', 9000, 'later')"
+    monkeypatch.setattr(Replay, "rank", lambda _: None)
+    monkeypatch.setattr(story, "analyze", lambda _: shop.connection.execute(later))
+    with pytest.raises(InvalidInput, match="tables are of version 9000"):
+        rebuilt(shop)
+
+
+def test_what_is_lost_with_the_former_tables_is_said(shop: Shop, aggregator: Running) -> None:
+    shop.append(event("u1", "a", "1"))
+    aggregator.drain(shop)
+    shop.connection.execute("CREATE INDEX by_item ON signal (item_id)")
+    said: list[str] = []
+    rebuilt(shop, progress=said.append)
+    assert "will not be carried over: index by_item on signal" in said
 
 
 def test_a_second_rebuild_says_so(shop: Shop, installation: Installation) -> None:

@@ -9,7 +9,7 @@ from psycopg import sql
 
 from whence.domain.errors import FieldProblem, InvalidInput
 from whence.kit.database import conninfo, schema
-from whence.kit.migrate import migrate, pending
+from whence.kit.migrate import migrate, migrations
 from whence.kit.sqlfiles import load_statements
 
 REBUILT = (
@@ -34,19 +34,34 @@ def shadow_of(namespace: str) -> str:
     return f"{namespace}$rebuild"
 
 
-def make_shadow(connection: psycopg.Connection, url: str, namespace: str) -> None:
+def check_version(connection: psycopg.Connection) -> None:
+    """Make sure that the installation's tables are those of this program, no newer and no older ones.
+
+    Raises:
+        InvalidInput: If they are not.
+    """
+    ours = [step.version for step in migrations("scores")]
+    theirs = [version for (version,) in connection.execute(_SQL["versions"]).fetchall()]
+    if ours != theirs:
+        problem = f"the tables are of version {max(theirs, default=0)}, this program is of {max(ours)}"
+        raise InvalidInput([FieldProblem("", f"{problem}: `whence migrate`, and the same program everywhere")])
+
+
+def make_shadow(connection: psycopg.Connection, url: str, namespace: str) -> list[str]:
     """Make empty shadow tables; what an earlier rebuild has left goes.
 
     Args:
         connection: Autocommitting, on the installation.
         url, namespace: Of the installation.
 
+    Returns:
+        What others have attached to the tables (indexes, triggers) that the swap drops with the former ones.
+
     Raises:
-        InvalidInput: If the installation is not of this version, or something depends on its tables that could not be
-            carried over.
+        InvalidInput: If the installation is not of this version, or something depends on its tables that could neither
+            be carried over nor dropped.
     """
-    if missing := pending(url, namespace, ["scores"]):
-        raise InvalidInput([FieldProblem("", f"the tables are of an older version: `whence migrate` ({missing[0]})")])
+    check_version(connection)
     if hindrances := connection.execute(_SQL["hindrances"], _tables(namespace)).fetchall():
         names = ", ".join(name for (name,) in hindrances)
         raise InvalidInput([FieldProblem("", f"drop what depends on the tables, and make it anew afterwards: {names}")])
@@ -54,6 +69,8 @@ def make_shadow(connection: psycopg.Connection, url: str, namespace: str) -> Non
     migrate(url, shadow_of(namespace), ["scores"])
     for (statement,) in connection.execute(_SQL["superfluous"], _tables(shadow_of(namespace))).fetchall():
         connection.execute(statement.encode())
+    attached = {"shadow": shadow_of(namespace), **_tables(namespace)}
+    return [name for (name,) in connection.execute(_SQL["attached"], attached).fetchall()]
 
 
 def drop_shadow(connection: psycopg.Connection, namespace: str) -> None:

@@ -4,6 +4,28 @@ FROM pg_class
 JOIN pg_namespace ON pg_namespace.oid = relnamespace
 WHERE nspname = :namespace AND relname = ANY (:tables::text[])
 
+-- name: versions
+SELECT version FROM schema_migration WHERE set_name = 'scores' ORDER BY version
+
+-- name: attached
+-- Indexes and triggers of the tables that their migrations do not make.
+WITH held AS (
+    SELECT pg_class.oid, relname, nspname = :shadow AS is_shadow
+    FROM pg_class
+    JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE nspname IN (:namespace, :shadow) AND relname = ANY (:tables::text[])
+), attached AS (
+    SELECT 'index ' || made.relname || ' on ' || held.relname AS name, is_shadow
+    FROM held JOIN pg_index ON indrelid = held.oid JOIN pg_class AS made ON made.oid = indexrelid
+    UNION ALL
+    SELECT 'trigger ' || tgname || ' on ' || held.relname, is_shadow
+    FROM held JOIN pg_trigger ON tgrelid = held.oid AND NOT tgisinternal
+)
+SELECT name FROM attached WHERE NOT is_shadow
+EXCEPT
+SELECT name FROM attached WHERE is_shadow
+ORDER BY name
+
 -- name: hindrances
 -- What the swap could neither carry over nor drop: materialized views of the tables, and foreign keys to them.
 WITH rebuilt AS (

@@ -19,7 +19,14 @@ from whence.aggregate.metrics import AggregateMetrics
 from whence.aggregate.positions import StoredPosition, check_log, stored_positions, what_is_gone
 from whence.aggregate.rebuild.differences import TableDifferences, differences
 from whence.aggregate.rebuild.replay import Replay
-from whence.aggregate.rebuild.shadow import analyze, bytes_of_tables, connect_shadow, drop_shadow, make_shadow
+from whence.aggregate.rebuild.shadow import (
+    analyze,
+    bytes_of_tables,
+    check_version,
+    connect_shadow,
+    drop_shadow,
+    make_shadow,
+)
 from whence.aggregate.rebuild.swap import TablesBusy, fenced, folding_alone, swap
 from whence.domain.errors import DependencyUnavailable, LogDamaged
 from whence.eventlog.port import Scanner
@@ -146,7 +153,8 @@ class Rebuild:
             megabytes = max(1.0, bytes_of_tables(connection, self._namespace) / 2**20)
             self._progress(f"the shadow will take about {megabytes:,.0f} MB of disk, as the tables do now")
             try:
-                make_shadow(connection, self._url, self._namespace)
+                for name in make_shadow(connection, self._url, self._namespace):
+                    self._progress(f"will not be carried over: {name}")
                 failpoint("rebuild.shadow_made")
                 with closing(connect_shadow(self._url, self._namespace)) as shadow:
                     self._replay_and_swap(connection, shadow, wish, done)
@@ -216,6 +224,7 @@ class Rebuild:
             with fenced(connection, self._namespace):
                 begun = time.monotonic()
                 failpoint("rebuild.fenced")
+                check_version(connection)
                 targets = stored_positions(connection)
                 replay.reach(targets)
                 replay.fold()
