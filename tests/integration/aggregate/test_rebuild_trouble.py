@@ -2,9 +2,11 @@
 
 import itertools
 import json
+import signal
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -90,7 +92,7 @@ def test_an_error_at_any_step_leaves_the_old_state(
         with pytest.raises(DependencyUnavailable, match="on fire"):
             rebuilt(shop)
     assert {name: rows for name, rows in state(shop).items() if name in before} == before | folded(shop)
-    assert shop.value("SELECT to_regnamespace(%s) IS NULL", shadow_of(shop.installation.namespace))
+    assert not made(shop)
     assert rebuilt(shop).difference_count == 0
 
 
@@ -116,6 +118,24 @@ def test_who_holds_the_tables_is_waited_for_and_then_given_up_on(
         shop.append(event("u3", "new", "fresh"))
         aggregator.drain(shop)
     assert rebuilt(shop).swapped
+
+
+def test_stopped_by_hand_it_leaves_nothing_behind(shop: Shop, aggregator: Running, program: Program) -> None:
+    lively(shop, aggregator)
+    halt = {"WHENCE_FAILPOINTS": "rebuild.caught_up:1=stop"}
+    process = program.start("rebuild", **shop.installation.settings, **halt)
+    stat = Path(f"/proc/{process.pid}/stat")
+    assert until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T")
+    assert made(shop)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGCONT)
+    assert process.wait(PATIENCE_SECONDS) == 130
+    assert not made(shop)
+
+
+def made(shop: Shop) -> bool:
+    """Whether there is a shadow."""
+    return bool(shop.value("SELECT to_regnamespace(%s) IS NOT NULL", shadow_of(shop.installation.namespace)))
 
 
 def test_one_that_freezes_behind_the_fence_loses_it(

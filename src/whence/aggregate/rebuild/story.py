@@ -223,6 +223,7 @@ class Rebuild:
             self._fold_serving(folding, rules)
             with fenced(connection, self._namespace):
                 begun = time.monotonic()
+                self._progress("aggregate waits: the last records, then comparing")
                 failpoint("rebuild.fenced")
                 check_version(connection)
                 targets = stored_positions(connection)

@@ -74,8 +74,9 @@ class KafkaScanner:
                 if error is None and (message.offset() or 0) >= end - 1:
                     done = True
             if records:
-                heard_at = time.monotonic()
                 yield records
+                # However long the records were looked at: only Kafka's silence counts.
+                heard_at = time.monotonic()
             if done:
                 return
             if time.monotonic() - heard_at > STALL_SECONDS:
