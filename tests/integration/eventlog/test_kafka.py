@@ -4,6 +4,8 @@ import asyncio
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
 
 import pytest
 from confluent_kafka import TopicPartition
@@ -24,6 +26,8 @@ from integration.eventlog.conformance import (
 from whence.domain.errors import DependencyUnavailable, InvalidInput, LogDamaged
 from whence.embedded.kafka.cluster import KafkaCluster
 from whence.eventlog import adapters
+from whence.eventlog.kafka import scanner as scanning
+from whence.eventlog.kafka.scanner import KafkaScanner
 from whence.eventlog.places import KafkaPlace
 from whence.eventlog.port import Appender, Consumer, Scanner
 
@@ -203,3 +207,21 @@ def _poll_through_outage(
     except DependencyUnavailable:
         return []
     return found
+
+
+def test_a_slow_taker_is_no_silence_of_kafka(log: KafkaLogUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scanning, "STALL_SECONDS", 0.2)
+    fill(log, 2, 5_000)
+    read = KafkaScanner._read
+    pauses: list[Any] = []
+    monkeypatch.setattr(KafkaScanner, "_read", lambda self: pauses.pop() if pauses else read(self))
+    with closing(log.scanner()) as scanner:
+        taken = 0
+        for records in scanner.scan(2, 0, 5_000):
+            taken += len(records)
+            pauses.append([])
+            time.sleep(0.3)
+        assert taken == 5_000
+        monkeypatch.setattr(KafkaScanner, "_read", lambda _: [])
+        with pytest.raises(DependencyUnavailable, match="sends nothing"):
+            list(scanner.scan(2, 0, 5_000))
