@@ -66,8 +66,9 @@ def show(
     console.say(headline(recipe))
     rows = [[name, f"{weight:g}", origin(name, recipe, initial)] for name, weight in recipe.over(initial).items()]
     console.table(["type", "weight", ""], rows)
+    names = dict.fromkeys([*initial, *(name for one in recipes for name in one.weights)])
     for one in recipes if history else ():
-        console.say(f"{headline(one)}: {listed(one.weights)}")
+        console.say(f"{headline(one)}: {listed({name: one.weights[name] for name in names if name in one.weights})}")
 
 
 @weights_app.command()

@@ -87,7 +87,7 @@ async def _tell_weights(database: Database, initial: Mapping[str, float]) -> Non
     logger = structlog.get_logger("recommend")
     if others:
         told = ", ".join(f"{name}={weight:g}" for name, weight in others.items())
-        logger.warning(f"published weights count, not {told} of WHENCE_EVENT_TYPES", recipe=recipe.version)
+        logger.info(f"published weights count, not {told} of WHENCE_EVENT_TYPES", recipe=recipe.version)
     else:
         logger.info("weights", recipe=recipe.version, **recipe.over(initial))
 

@@ -18,6 +18,7 @@ from whence.kit.database import conninfo
 from whence.recommend.database import SESSION
 from whence.recommend.read import EVIDENCE_ALL, FILL_SCAN_MAX, Ask, read_candidates
 from whence.recommend.signals import SORTED_MAX, ItemPlace, read_page
+from whence.recommend.why import read_state
 
 BOT_ITEMS = 100_000
 
@@ -114,6 +115,18 @@ def test_a_list_for_a_bot_reads_a_bounded_number_of_signals(installation: Instal
     ask = Ask(["bot"], [0], {"view": 1.0}, NOW, exclude=exclude, evidence_max=EVIDENCE_ALL)
     rows = asyncio.run(rows_read(installation, lambda connection: read_candidates(connection, ask)))
     assert 50 <= rows <= 2 * FILL_SCAN_MAX + 500
+
+
+@pytest.mark.usefixtures("bot")
+def test_the_arithmetic_for_a_bot_reads_a_bounded_number_of_signals(installation: Installation) -> None:
+    ask = Ask(["bot"], [0], {"view": 1.0}, NOW, evidence_max=EVIDENCE_ALL)
+
+    async def read(connection: psycopg.AsyncConnection) -> None:
+        reading, state = await read_candidates(connection, ask), await read_state(connection, ["bot"], (70_000,))
+        assert len(reading.found) == 50
+        assert len(state.signals) == 51
+
+    assert 100 <= asyncio.run(rows_read(installation, read)) <= 5_000
 
 
 @pytest.mark.usefixtures("bot")
