@@ -16,12 +16,14 @@ import psycopg
 import structlog
 
 from whence.aggregate.metrics import AggregateMetrics
+from whence.aggregate.neighbours import EPOCHS_KEPT
 from whence.aggregate.pair_fold import first_epoch_kept, fold_pairs
 from whence.aggregate.touches import PAIR_ROW
 from whence.aggregate.trend import LEVELS, Level, bucket_deltas
 from whence.aggregate.write import unpacked_longs
 from whence.domain.errors import WhenceError
 from whence.domain.events import DEDUPE_WINDOW_HOURS
+from whence.domain.pairs import EPOCH_SECONDS
 from whence.kit.clock import SYSTEM_TIMES, Clock, Times
 from whence.kit.database import database_errors
 from whence.kit.failpoints import failpoint
@@ -224,10 +226,20 @@ class Compactor:
             segments = {"window_hours": DEDUPE_WINDOW_HOURS, "rows_max": CLEAN_ROWS_MAX}
             self._metrics.cleaned("batch_segment", connection.execute(_SQL["delete_segments"], segments).rowcount)
             connection.execute(_SQL["empty_segments"], segments)
-            old = {"first_epoch": first_epoch_kept(as_of), "rows_max": CLEAN_ROWS_MAX}
+            old = {
+                "first_epoch": first_epoch_kept(as_of),
+                "epoch_seconds": EPOCH_SECONDS,
+                "epochs_kept": EPOCHS_KEPT,
+                "rows_max": CLEAN_ROWS_MAX,
+            }
             self._metrics.cleaned("pair_count", connection.execute(_SQL["delete_pairs"], old).rowcount)
             for level in LEVELS:
-                parameters = {"level": level.code, "kept_from": level.kept_from(as_of), "rows_max": CLEAN_ROWS_MAX}
+                parameters = {
+                    "level": level.code,
+                    "kept_from": level.kept_from(as_of),
+                    "kept": level.kept,
+                    "rows_max": CLEAN_ROWS_MAX,
+                }
                 self._metrics.cleaned("trend_bucket", connection.execute(_SQL["delete_buckets"], parameters).rowcount)
 
     def _report_books(self, connection: psycopg.Connection) -> None:

@@ -109,18 +109,29 @@ WHERE segment.partition = held.partition
   AND segment.user_ids <> ''::bytea
 
 -- name: delete_buckets!
+-- Old by our clock and by that of the log, which may stand still: a clock that jumps ahead deletes nothing.
 DELETE FROM trend_bucket
 WHERE (level, start_at, item_id) IN (
     SELECT level, start_at, item_id FROM trend_bucket
-    WHERE level = :level AND start_at < :kept_from
+    WHERE level = :level
+      AND start_at < least(:kept_from, (SELECT max(last_appended_at) FROM partition_position) - :kept::interval)
     ORDER BY level, start_at
     LIMIT :rows_max
 )
 
 -- name: delete_pairs!
+-- The same for pairs.
 DELETE FROM pair_count
 WHERE (source_id, epoch) IN (
-    SELECT source_id, epoch FROM pair_count WHERE epoch < :first_epoch ORDER BY epoch LIMIT :rows_max
+    SELECT source_id, epoch
+    FROM pair_count
+    WHERE epoch < least(
+        :first_epoch,
+        (SELECT floor(extract(epoch FROM max(last_appended_at)) / :epoch_seconds) FROM partition_position)
+            - :epochs_kept + 1
+    )
+    ORDER BY epoch
+    LIMIT :rows_max
 )
 
 -- name: books

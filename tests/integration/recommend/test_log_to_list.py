@@ -40,11 +40,13 @@ class Pipeline:
         self.compact()
 
     def compact(self) -> None:
-        """Fold and rank now, by the clock as it stands."""
+        """Fold, rank and clean now, by the clock as it stands; the log's clock stands."""
         while self._compactor.turn():
             pass
         with self._log.installation.connect() as connection:
+            connection.execute("UPDATE partition_position SET last_appended_at = %s", [NOW])
             self._compactor.rank(connection, self.clock.now())
+            self._compactor.clean(connection, self.clock.now())
 
     def close(self) -> None:
         """Let go of the compactor's connection."""
@@ -98,12 +100,14 @@ def test_a_late_import_leaves_the_same_signals_as_an_early_one(
     assert log.rows(recents, "early") == log.rows(recents, "late")
 
 
-@pytest.mark.parametrize("jump", [-400 * DAY, -MINUTE, DAY])
+@pytest.mark.parametrize("jump", [-400 * DAY, -MINUTE, DAY, 3_000 * DAY])
 def test_lists_are_as_before_when_a_clock_has_jumped_and_come_back(
-    pipeline: Pipeline, recommend: Recommend, jump: timedelta
+    pipeline: Pipeline, recommend: Recommend, log: Log, jump: timedelta
 ) -> None:
     pipeline.take(*LIVE, *(at(f"v{n}", item, NOW - n * MINUTE) for n in range(4) for item in ("new0", "other")))
     before = [(item["item_id"], item["score"]) for item in recommend.ask("u")["items"]]
+    counted = [log.rows(f"SELECT * FROM {table} ORDER BY 1, 2, 3") for table in ("pair_count", "trend_bucket")]
+    assert all(counted)
     pipeline.clock.moment = recommend.clock.moment = NOW + jump
     pipeline.compact()
     jumped = recommend.ask("u", "explain=full")["items"]
@@ -112,6 +116,7 @@ def test_lists_are_as_before_when_a_clock_has_jumped_and_come_back(
         assert item["score"] == pytest.approx(sum(part["contribution"] for part in item["evidence"]), abs=1e-9)
     pipeline.clock.moment = recommend.clock.moment = NOW
     pipeline.compact()
+    assert counted == [log.rows(f"SELECT * FROM {table} ORDER BY 1, 2, 3") for table in ("pair_count", "trend_bucket")]
     after = recommend.ask("u")["items"]
     assert [item["item_id"] for item in after] == [item for item, _ in before]
     assert [item["score"] for item in after] == pytest.approx([score for _, score in before], abs=1e-9)
