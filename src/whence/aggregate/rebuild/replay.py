@@ -26,6 +26,9 @@ from whence.kit.sqlfiles import load_statements
 RECORDS_AT_ONCE = 20_000
 """Records that are taken from the log before they are applied, as in the consumer's largest turn."""
 
+BYTES_AT_ONCE = 32 * 2**20
+"""Bytes of their values: large events come in shorter lists."""
+
 FOLD_RECORDS = 200_000
 """Records after which segments are folded: fewer, larger folds are cheaper, and the segments in wait take disk."""
 
@@ -123,13 +126,15 @@ class Replay:
         return owned
 
     def _lists(self, partition: int, start: int, end: int) -> Iterator[list[Record]]:
-        """The records of a range in lists of about `RECORDS_AT_ONCE`."""
+        """The records of a range in lists of about `RECORDS_AT_ONCE` or `BYTES_AT_ONCE`."""
         waiting: list[Record] = []
+        waiting_bytes = 0
         for records in self._scanner.scan(partition, start, end) if start < end else ():
             waiting += records
-            if len(waiting) >= RECORDS_AT_ONCE:
+            waiting_bytes += sum(len(record.value) for record in records)
+            if len(waiting) >= RECORDS_AT_ONCE or waiting_bytes >= BYTES_AT_ONCE:
                 yield waiting
-                waiting = []
+                waiting, waiting_bytes = [], 0
         if waiting:
             yield waiting
 
