@@ -221,6 +221,7 @@ class Rebuild:
         """What happens behind the fence: all that can be done before it is done before it."""
         with folding_alone(self._url, self._namespace) as folding:
             self._fold_serving(folding, rules)
+            self._catch_up(connection, replay)
             with fenced(connection, self._namespace):
                 begun = time.monotonic()
                 self._progress("aggregate waits: the last records, then comparing")
