@@ -165,15 +165,17 @@ def _solve(
 
 
 def _picker(gram: sparse.csr_array) -> Callable[[Ints], Floats]:
-    """What gives the rows and columns of some items, in their order, as a table of its own."""
+    """What gives the rows and columns of some ascending items as a table of its own, of which the lower half counts."""
     if gram.shape[0] <= DENSE_ITEMS_MAX:
         table = gram.toarray()
         return lambda chosen: table[chosen[:, None], chosen]
+    # The solver reads the lower half of a system alone.
+    lower = sparse.csr_array(sparse.tril(gram))
     lookup = np.full(gram.shape[0], -1, np.int64)
 
     def pick(chosen: Ints) -> Floats:
         lookup[chosen] = np.arange(len(chosen))
-        dense = _dense_rows(gram, chosen, lookup)
+        dense = _dense_rows(lower, chosen, lookup)
         lookup[chosen] = -1
         return dense
 

@@ -25,7 +25,7 @@ from whence.recommend.why import read_state
 DAYS = timedelta(days=28)
 """How far back the walk begins: weeks have habits of their own, and older ones say less of tomorrow."""
 
-QUERIES_MAX = 1_500
+QUERIES_MAX = 2_000
 """Queries that are taken apart, evenly over the days: two minutes of reading, a hundred megabytes of numbers."""
 
 _SQL = load_statements(__file__)

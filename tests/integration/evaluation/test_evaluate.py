@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -218,6 +219,27 @@ def test_the_command_reports_every_variant(program: Program, postgres_url: str) 
     assert page.count("<svg") >= 2
     assert "<td>bold</td>" in page
     assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_a_command_that_was_killed_goes_on(program: Program) -> None:
+    """On a database of its own, which dies with it."""
+    log = written(program, habits(10, users=400))
+    words = ["evaluate", log, "--from", "2024-03-04T00:00:00Z", "--to", "2024-06-01T00:00:00Z", "--json"]
+    whole = json.loads(program.run(*words).stdout)
+    killed = program.start(*words)
+    assert killed.stderr
+    for line in killed.stderr:
+        if line.startswith("asking:"):
+            break
+    time.sleep(2.0)  # some places are kept meanwhile; if none are, it begins anew, which is right, too
+    killed.kill()
+    killed.wait()
+    again = program.run(*words)
+
+    assert again.returncode == 0, again.stderr
+    for name, figures in json.loads(again.stdout).items():
+        assert figures | {"seconds": 0} == whole[name] | {"seconds": 0}
+    assert not program.state.exists()
 
 
 def test_a_run_on_its_own_database_leaves_nothing_behind(program: Program) -> None:

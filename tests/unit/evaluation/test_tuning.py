@@ -85,7 +85,7 @@ def test_a_proposal_finds_the_part_that_foretells() -> None:
     queries = planted(1, column=4, strength=0.06)  # the trend of a week
     proposed = propose(queries, DEFAULT_BLEND, repeats=False)
 
-    assert proposed.trend_7d / proposed.short > 4 * DEFAULT_BLEND.trend_7d / DEFAULT_BLEND.short
+    assert proposed.trend_7d * DEFAULT_BLEND.short > 4 * DEFAULT_BLEND.trend_7d * proposed.short
     assert queries.ndcg(proposed).mean() > queries.ndcg(DEFAULT_BLEND).mean() + 0.1
     assert (proposed.own, proposed.long_alone) == (DEFAULT_BLEND.own, DEFAULT_BLEND.long_alone)
     again = planted(2, column=4, strength=0.06)
@@ -99,7 +99,7 @@ def test_where_nothing_can_be_gained_the_blend_in_force_is_proposed() -> None:
     assert propose(queries, DEFAULT_BLEND, repeats=True) == DEFAULT_BLEND
 
 
-def test_a_step_that_loses_in_one_half_of_the_days_is_not_taken() -> None:
+def test_a_step_that_loses_in_a_part_of_the_days_is_not_taken() -> None:
     """What the first half gains by the trend of a week, the second half loses."""
     first, second = np.zeros((12, WIDTH)), np.zeros((12, WIDTH))
     wanted = np.arange(12) == 11
@@ -110,6 +110,21 @@ def test_a_step_that_loses_in_one_half_of_the_days_is_not_taken() -> None:
 
     assert queries.ndcg(replace(begin, trend_7d=0.1)).mean() >= queries.ndcg(begin).mean()
     assert propose(queries, begin, repeats=False).trend_7d == 0
+
+
+def test_a_step_that_gains_by_chance_is_not_taken() -> None:
+    """Six queries gain and five lose."""
+    wanted = np.arange(12) == 11
+    better, worse = np.zeros((12, WIDTH)), np.zeros((12, WIDTH))
+    better[:, 0], worse[:, 0] = 1 - np.arange(12) / 100, np.arange(12) / 100
+    better[11, 4], worse[:11, 4] = 9, 9
+    begin = BlendWeights(long=1, trend_7d=0)
+    of_part = [Asked(better, wanted, 1), Asked(worse, wanted, 1)]
+    lucky = Queries([*of_part * 4, Asked(better, wanted, 1)])
+    certain = Queries([Asked(better, wanted, 1)] * 9)
+
+    assert propose(certain, begin, repeats=False) != begin
+    assert propose(lucky, begin, repeats=False).trend_7d == 0
 
 
 def test_promising_candidates_are_the_best_by_score_and_of_each_column() -> None:
