@@ -1,6 +1,6 @@
 """The log and the ownership that the simulated consumers see, with their troubles."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from fakes.eventlog import MemoryConsumer, MemoryLog
 from simulation.world import World
@@ -85,10 +85,9 @@ class SimulatedLeases:
         self._coordinator = coordinator
         self._name = name
 
-    @property
-    def surplus(self) -> frozenset[int]:
+    def surplus(self, keep: Collection[int]) -> frozenset[int]:
         """Sometimes something has to be given back."""
-        owned = self._owned()
+        owned = sorted(self._owned() - set(keep)) or self._owned()
         return frozenset(list(owned)[:1]) if self._coordinator.world.happens(0.05) else frozenset()
 
     def renew(self) -> frozenset[int]:

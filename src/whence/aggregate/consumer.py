@@ -7,8 +7,8 @@ position.
 
 import random
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from operator import attrgetter
 from typing import Protocol
 
@@ -49,6 +49,9 @@ GATHER_WAIT_SECONDS = 0.005
 RENEW_SECONDS = 0.5
 """How often leases are renewed, a twentieth of their life."""
 
+APPLY_SECONDS = 3.0
+"""Longest time that a turn begins transactions: with what else a turn does it stays below the life of a lease."""
+
 BACKOFF_FIRST_SECONDS = 0.1
 BACKOFF_MAX_SECONDS = 5.0
 """Waits after failed turns double from the first to this, with jitter, and never end: nothing is given up."""
@@ -60,8 +63,7 @@ _Decided = tuple[OwnedPartition, Batch]
 class Ownership(Protocol):
     """What the loop needs of `whence.eventlog.leases.Leases`."""
 
-    @property
-    def surplus(self) -> frozenset[int]:
+    def surplus(self, keep: Collection[int]) -> frozenset[int]:
         """Owned partitions beyond our fair share."""
 
     def renew(self) -> frozenset[int]:
@@ -129,14 +131,7 @@ class Aggregator:
         while True:
             self.turned_at = self._times.monotonic()
             try:
-                yield from self._turn()
-                self._failures = 0
-            except LostOwnership as error:
-                self._metrics.fenced()
-                self._logger.warning("fenced", reason=str(error))
-                self._start_over()
-            except LogDamaged as error:
-                self._damaged(error, sorted(self._partitions) if error.partition is None else [error.partition])
+                yield from self._guarded_turn()
             except DependencyUnavailable as error:
                 self._start_over()
                 yield "back_off"
@@ -147,6 +142,18 @@ class Aggregator:
         if self._writer is not None:
             self._writer.connection.close()
             self._writer = None
+
+    def _guarded_turn(self) -> Iterator[str]:
+        """A turn; what another process or the log itself has done to our partitions is taken in."""
+        try:
+            yield from self._turn()
+            self._failures = 0
+        except LostOwnership as error:
+            self._metrics.fenced()
+            self._logger.warning("fenced", reason=str(error))
+            self._start_over()
+        except LogDamaged as error:
+            self._damaged(error, sorted(self._partitions) if error.partition is None else [error.partition])
 
     def _turn(self) -> Iterator[str]:
         yield "own"
@@ -167,21 +174,32 @@ class Aggregator:
         if self._times.monotonic() < self._renew_at:
             return
         leased = self._ownership.renew()
-        if surplus := self._ownership.surplus:
+        if surplus := self._ownership.surplus(keep=self._halted):
             self._ownership.release(surplus)
             leased -= surplus
         self._renew_at = self._times.monotonic() + RENEW_SECONDS
+        for partition in self._halted.keys() - leased:
+            self._resume(partition)
         if lost := self._partitions.keys() - leased:
             self._drop(lost)
         self._leased = leased
 
+    def _resume(self, partition: int) -> None:
+        """A partition that had stopped is another process's now; should it come back, it is looked at anew."""
+        del self._halted[partition]
+        self._metrics.resumed(partition)
+        self._logger.info("a halted partition went to another process", partition=partition)
+
     def _drop(self, lost: set[int]) -> None:
         """Forget partitions that others read now."""
         for partition in lost:
-            del self._partitions[partition]
-            self._lag.forget(partition)
+            self._forget(partition)
         self._assign()
         self._logger.info("gave partitions up", partitions=sorted(lost))
+
+    def _forget(self, partition: int) -> None:
+        self._partitions.pop(partition, None)
+        self._lag.forget(partition)
 
     def _take_over(self, partition: int) -> bool:
         """Take a partition over, or halt it; False if the log does not answer for it now."""
@@ -222,11 +240,14 @@ class Aggregator:
         return records
 
     def _apply(self, records: Sequence[Record]) -> Iterator[str]:
-        """Apply records, sorted by partition; whatever waits when a partition halts is read again."""
-        waiting = deque(runs_of(records, self._partitions))
+        """Apply records, sorted by partition; whatever waits when a partition halts is read again.
+
+        So is what waits when it takes too long: leases want to be renewed between two turns.
+        """
+        waiting = runs_of(records, self._partitions)
         halted = len(self._halted)
-        while waiting and len(self._halted) == halted:
-            group = next_group(waiting)
+        until = self._times.monotonic() + APPLY_SECONDS
+        while group := next_group(waiting):
             yield "decode"
             with self._metrics.stage("decode"):
                 work = [
@@ -235,6 +256,11 @@ class Aggregator:
                 ]
             yield "write"
             self._write(work)
+            if len(self._halted) > halted:
+                return
+            if self._times.monotonic() > until:
+                self._assign()
+                return
 
     def _write(self, work: Sequence[_Decided]) -> None:
         """Carry batches out together; if one of them cannot be, each by itself, and halt its partition."""
@@ -287,10 +313,10 @@ class Aggregator:
         )
 
     def _halt(self, partition: int, reason: str) -> None:
-        """Stop one partition until a restart. Its lease is kept, so that no other process runs into the same."""
+        """Stop one partition until a restart. Its lease is given away last: whoever gets it runs into the same."""
         self._halted[partition] = reason
         self._postponed.settled(partition)
-        self._partitions.pop(partition, None)
+        self._forget(partition)
         self._assign()
         self._metrics.halted(partition)
         self._logger.error("partition halted", partition=partition, reason=reason)
@@ -299,7 +325,7 @@ class Aggregator:
         """Halt what is damaged; what may pass is looked at again first."""
         for partition in partitions:
             if isinstance(error, LogCutOff) and not self._postponed.cut_off(partition):
-                self._partitions.pop(partition, None)
+                self._forget(partition)
                 self._assign()
                 self._left_for_later(partition, error)
             else:
@@ -308,9 +334,12 @@ class Aggregator:
     def _start_over(self) -> None:
         """Forget everything that is in memory; the next turn begins with what the database says."""
         self.close()
-        self._partitions.clear()
+        for partition in [*self._partitions]:
+            self._forget(partition)
         self._renew_at = 0.0
-        self._log.assign({})
+        # If it does not take this either, it gives records of partitions that are not ours, which nobody applies.
+        with suppress(DependencyUnavailable):
+            self._log.assign({})
 
     def _back_off(self, error: DependencyUnavailable) -> None:
         self._metrics.retried()

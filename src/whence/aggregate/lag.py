@@ -11,6 +11,9 @@ from whence.kit.clock import SYSTEM_TIMES, Times
 LOOK_SECONDS = 5.0
 """Between two looks: one query for each partition; scrapers come every 10 to 60 s."""
 
+SILENT_SECONDS = 60.0
+"""A partition that has not answered is left out for so long: the others' events wait while it is asked."""
+
 
 class LagWatch:
     """Measures the lag of owned partitions."""
@@ -21,6 +24,7 @@ class LagWatch:
         self._times = times
         self._look_at = 0.0
         self._caught_up_us: dict[int, int] = {}
+        self._silent_until: dict[int, float] = {}
 
     def look(self, partitions: Sequence[OwnedPartition], *, caught_up: bool) -> None:
         """Measure, if it is time to.
@@ -34,16 +38,26 @@ class LagWatch:
             self._caught_up_us.update({owned.position.partition: now for owned in partitions})
         if self._times.monotonic() < self._look_at:
             return
+        self._measure_all(partitions)
         self._look_at = self._times.monotonic() + LOOK_SECONDS
-        try:
-            for owned in partitions:
+
+    def _measure_all(self, partitions: Sequence[OwnedPartition]) -> None:
+        """Measure all but those that were silent lately: each such answer may take seconds, so one is enough."""
+        now = self._times.monotonic()
+        for owned in partitions:
+            partition = owned.position.partition
+            if now < self._silent_until.get(partition, 0.0):
+                continue
+            try:
                 self._measure(owned)
-        except PartitionUnavailable:  # each that does not answer may take seconds; they are looked at again soon
-            return
+            except PartitionUnavailable:
+                self._silent_until[partition] = self._times.monotonic() + SILENT_SECONDS
+                return
 
     def forget(self, partition: int) -> None:
         """Another process speaks for the partition now."""
         self._caught_up_us.pop(partition, None)
+        self._silent_until.pop(partition, None)
         self._metrics.released(partition)
 
     def _measure(self, owned: OwnedPartition) -> None:

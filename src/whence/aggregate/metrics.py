@@ -175,6 +175,10 @@ class AggregateMetrics:
         """A partition has stopped until a restart."""
         self.registry.set(HALTED, 1, str(partition))
 
+    def resumed(self, partition: int) -> None:
+        """A partition that had stopped is no longer ours."""
+        self.registry.forget(HALTED, str(partition))
+
     def folded(self, segments: int) -> None:
         """The compactor has folded segments."""
         self.registry.inc(COMPACTOR_FOLDED, by=segments)

@@ -36,8 +36,8 @@ class Postponed:
         return sorted(waiting, key=lambda partition: (tried_at.get(partition, 0.0), partition))
 
     def silent(self, partition: int) -> None:
-        """The partition did not answer."""
-        self._note(partition)
+        """The partition did not answer: nobody knows whether it still ends where it did."""
+        self._note(partition).cut_off_since = None
 
     def cut_off(self, partition: int) -> bool:
         """The partition ends before our position; whether it has said so for so long that it is true."""

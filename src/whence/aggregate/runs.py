@@ -17,32 +17,43 @@ Run = tuple[OwnedPartition, Sequence[Record]]
 """Records of one partition that share an append hour."""
 
 
-def runs_of(records: Sequence[Record], partitions: Mapping[int, OwnedPartition]) -> Iterator[Run]:
-    """The runs of records that are sorted by partition; those of partitions that are not owned are left out.
+def runs_of(records: Sequence[Record], partitions: Mapping[int, OwnedPartition]) -> list[deque[Run]]:
+    """For each partition its runs, in order; those of partitions that are not owned are left out.
+
+    Args:
+        records: Sorted by partition.
+        partitions: Those that are owned.
 
     Raises:
         LostOwnership: If records do not follow a position.
     """
-    for partition, group in groupby(records, key=attrgetter("partition")):
-        if (owned := partitions.get(partition)) is None:
-            continue
-        own = list(group)
-        _check_order(owned, own)
-        for run in cut_by_hour(own, owned.position.last_appended_us):
-            for start in range(0, len(run), BATCH_RECORDS_MAX):
-                yield owned, run[start : start + BATCH_RECORDS_MAX]
+    return [
+        deque(runs_of_one(partitions[partition], list(group)))
+        for partition, group in groupby(records, key=attrgetter("partition"))
+        if partition in partitions
+    ]
 
 
-def next_group(waiting: deque[Run]) -> list[Run]:
-    """Take the first runs that can share a transaction: of different partitions, not too many records together."""
+def runs_of_one(owned: OwnedPartition, records: Sequence[Record]) -> Iterator[Run]:
+    """The runs of one partition's records; raises as `runs_of`."""
+    _check_order(owned, records)
+    for run in cut_by_hour(records, owned.position.last_appended_us):
+        for start in range(0, len(run), BATCH_RECORDS_MAX):
+            yield owned, run[start : start + BATCH_RECORDS_MAX]
+
+
+def next_group(waiting: Sequence[deque[Run]]) -> list[Run]:
+    """Take runs that can share a transaction: the first of each partition, not too many records together.
+
+    Returns:
+        Runs of different partitions, ascending; none if nothing waits.
+    """
     group: list[Run] = []
     records = 0
-    while waiting:
-        owned, run = waiting[0]
-        if group and (records + len(run) > BATCH_RECORDS_MAX or group[-1][0] is owned):
-            break
-        group.append(waiting.popleft())
-        records += len(run)
+    for runs in waiting:
+        if runs and (not group or records + len(runs[0][1]) <= BATCH_RECORDS_MAX):
+            records += len(runs[0][1])
+            group.append(runs.popleft())
     return group
 
 

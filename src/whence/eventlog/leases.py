@@ -5,7 +5,7 @@ has beyond that, it gives back itself once its batch is done. Leases only keep m
 nothing is applied twice rests on the compare-and-swap of the position.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import psycopg
@@ -52,10 +52,13 @@ class Leases:
         """The partitions that were ours at the last `renew`, less those released since."""
         return self._owned
 
-    @property
-    def surplus(self) -> frozenset[int]:
-        """Owned partitions beyond our fair share: `release` them as soon as no batch of theirs is under way."""
-        return frozenset(sorted(self._owned)[self._share :])
+    def surplus(self, keep: Collection[int] = ()) -> frozenset[int]:
+        """Owned partitions beyond our fair share: `release` them as soon as no batch of theirs is under way.
+
+        Args:
+            keep: Those that are given away last.
+        """
+        return frozenset(sorted(self._owned, key=lambda partition: (partition not in keep, partition))[self._share :])
 
     def renew(self) -> frozenset[int]:
         """Stay a member, keep what is ours, and claim what is free up to the fair share: one short transaction.

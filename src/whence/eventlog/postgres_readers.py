@@ -191,17 +191,20 @@ class PostgresConsumer(_Reader):
         return records
 
     def _ready_ranges(self, max_records: int) -> list[_Range]:
-        """What can be read now, at most *max_records* in all, in the order of turns."""
+        """What can be read now, at most *max_records* in all, in the order of turns.
+
+        Each partition may give an equal share; those that come first in turn may give what others leave of theirs.
+        """
         highs = self._high_watermarks()
-        ranges = []
-        left = max_records
-        for partition in self._turns:
-            start = self._positions[partition]
-            end = min(highs[partition], start + left)
-            if end > start:
-                ranges.append(_Range(partition, start, end))
-                left -= end - start
-        return ranges
+        waiting = {number: size for number in self._turns if (size := highs[number] - self._positions[number]) > 0}
+        left, takes = max_records, dict.fromkeys(waiting, 0)
+        for share in (-(-max_records // max(len(waiting), 1)), max_records):
+            for partition, size in waiting.items():
+                more = min(size - takes[partition], share, left)
+                takes[partition] += more
+                left -= more
+        places = ((number, self._positions[number], size) for number, size in takes.items() if size)
+        return [_Range(number, start, start + size) for number, start, size in places]
 
     def _high_watermarks(self) -> dict[int, int]:
         highs: dict[int, int] = {}

@@ -1,5 +1,6 @@
 """Accepting events: check, choose the partition, append to the log, and say so only then."""
 
+import asyncio
 import os
 import time
 from collections import Counter
@@ -165,6 +166,9 @@ class Acceptor:
         except TimeoutError:
             self._metrics.inc(REFUSED, transport, "unknown", by=len(records))
             raise OutcomeUnknown("log", f"the event log did not answer within {APPEND_TIMEOUT_SECONDS:g} s") from None
+        except asyncio.CancelledError:  # the edge gives up what is still under way when the service stops
+            self._metrics.inc(REFUSED, transport, "unknown", by=len(records))
+            raise OutcomeUnknown("log", "this service stops before the event log has answered") from None
         except DependencyUnavailable as error:
             reason = "unknown" if isinstance(error, OutcomeUnknown) else "unavailable"
             missing = error.offsets.count(None) if isinstance(error, PartlyAppended) else len(records)

@@ -75,14 +75,14 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        started = time.perf_counter()
         short_cut = self._short_cuts.get(scope["raw_path"])
         if short_cut is None or not self._keys.admit(scope):
-            await self._long_way(scope, receive, send)
-        elif unread := await short_cut.answer(scope, receive, send):
-            await self._long_way(scope, unread, send)
+            await self._long_way(scope, receive, send, started)
+        elif unread := await short_cut.answer(scope, receive, send, started):
+            await self._long_way(scope, unread, send, started)
 
-    async def _long_way(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = time.perf_counter()
+    async def _long_way(self, scope: Scope, receive: Receive, send: Send, started: float) -> None:
         scope["request_id"] = request_id = _request_id(scope)
         answer = _Answer(send, request_id)
         task = self._requests.begin()

@@ -42,13 +42,12 @@ class ShortCut:
         self._requests = requests
         self._body_of = body_of
 
-    async def answer(self, scope: Scope, receive: Receive, send: Send) -> Receive | None:
-        """Answer one request, if it is as usual.
+    async def answer(self, scope: Scope, receive: Receive, send: Send, started: float) -> Receive | None:
+        """Answer one request, if it is as usual; *started* is when it came, by `perf_counter`.
 
         Returns:
             What the long way has to read from; None if the request is answered.
         """
-        started = perf_counter()
         length = _usual_length(scope)
         if length < 0:
             return receive

@@ -1,5 +1,6 @@
 """Taking partitions over: what is remembered, what is refused, and two owners interleaved step by step."""
 
+import itertools
 import random
 import time
 from collections import Counter
@@ -8,9 +9,10 @@ from contextlib import closing
 
 import pytest
 
-from conftest import Installation
+from conftest import PARTITIONS, Installation
 from integration.aggregate.support import Running, Shop, event, record, running, settle_hours
 from program import Program, until
+from whence.aggregate.consumer import APPLY_SECONDS
 from whence.aggregate.declare import claim_log
 from whence.aggregate.postponed import CUT_OFF_SECONDS
 from whence.domain.errors import LogDamaged, PartitionUnavailable
@@ -81,6 +83,40 @@ def test_a_log_that_was_cut_off_while_it_is_read_halts(shop: Shop, aggregator: R
     shop.append(other)
     aggregator.turn(2)
     assert (other["user_id"], "a", "view") in shop.counts()
+
+
+def test_a_halted_partition_is_given_away_last_and_looked_at_anew_when_it_comes_back(
+    shop: Shop, installation: Installation
+) -> None:
+    shop.append(event("u1", "a", "1"), event("u1", "a", "2"))
+    partition = record(event("u1", "a", "1")).partition
+    with running(installation, "a") as first:
+        first.drain(shop)
+        shop.connection.execute("UPDATE log_partition SET next_offset = 1 WHERE partition = %s", [partition])
+        assert turns_until(first, lambda: partition in first.aggregator.halted)
+        with running(installation, "b") as second:
+            second.turn()
+            assert turns_until(first, lambda: len(first.leases.owned) == PARTITIONS // 2)
+            assert partition in first.leases.owned
+            assert first.metric("whence_aggregate_partition_halted", partition=str(partition)) == 1
+            shop.connection.execute("UPDATE log_partition SET next_offset = 2 WHERE partition = %s", [partition])
+            shop.connection.execute("UPDATE partition_lease SET owner = 'b' WHERE partition = %s", [partition])
+            assert turns_until(first, lambda: not first.aggregator.halted)
+            assert first.metric("whence_aggregate_partition_halted", partition=str(partition)) == 0
+        shop.append(event("u1", "a", "3"))
+        assert turns_until(first, lambda: shop.counts()["u1", "a", "view"] == 3)
+
+
+def test_a_turn_that_takes_long_ends_early_and_the_rest_is_read_again(shop: Shop, installation: Installation) -> None:
+    """The clock moves by the whole time that a turn may take with each look at it: one transaction a turn."""
+    shop.append(*(event("u1", "a", str(number)) for number in range(4)), *(event("u2", "b", str(n)) for n in range(3)))
+    settle_hours(shop, "u1", [0, 1, 2, 3])
+    settle_hours(shop, "u2", [0, 1, 2])
+    looks = itertools.count(0, APPLY_SECONDS + 1)
+    with closing(Running(installation, times=Times(monotonic=lambda: float(next(looks))))) as one:
+        one.drain(shop)
+    assert shop.books() == (7, 0, 0, 0)
+    assert shop.value("SELECT count(*) FROM batch_segment") == 7
 
 
 class Leaderless(PostgresConsumer):

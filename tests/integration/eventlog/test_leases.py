@@ -50,7 +50,7 @@ def settle(members: list[Leases]) -> None:
     for _ in range(2):
         for member in members:
             member.renew()
-            member.release(member.surplus)
+            member.release(member.surplus())
     for member in members:
         member.renew()
 
@@ -72,7 +72,7 @@ def until(condition: Callable[[], bool]) -> None:
 def test_a_lone_member_owns_everything(join: Join) -> None:
     member = join()
     assert member.renew() == frozenset(range(PARTITIONS))
-    assert member.surplus == frozenset()
+    assert member.surplus() == frozenset()
 
 
 @pytest.mark.parametrize("count", [2, 3, 5, 16])
@@ -94,9 +94,9 @@ def test_a_newcomer_gets_its_share_only_after_the_owner_released_it(join: Join) 
     first.renew()
     assert second.renew() == frozenset()
     first.renew()
-    assert first.surplus == frozenset(range(8, PARTITIONS))
+    assert first.surplus() == frozenset(range(8, PARTITIONS))
     assert second.renew() == frozenset(), "surplus stays with its owner until it is released"
-    first.release(first.surplus)
+    first.release(first.surplus())
     assert second.renew() == frozenset(range(8, PARTITIONS))
 
 
@@ -164,7 +164,7 @@ def take_part(installation: Installation, seed: int, errors: list[WhenceError]) 
         try:
             for _ in range(15):
                 member.renew()
-                member.release(member.surplus)
+                member.release(member.surplus())
                 time.sleep(chance.choice([0.0, 0.01, 0.05, 1.5 * lease_seconds]))
             if chance.random() < 0.5:
                 member.leave()
@@ -173,3 +173,12 @@ def take_part(installation: Installation, seed: int, errors: list[WhenceError]) 
             return
         finally:
             member.close()
+
+
+def test_what_is_to_be_kept_is_given_away_last(join: Join) -> None:
+    first, second = join("a"), join("b")
+    first.renew()
+    second.renew()
+    first.renew()
+    assert first.surplus(keep={14, 15}) == frozenset(range(6, 14))
+    assert first.surplus(keep=range(PARTITIONS)) == frozenset(range(8, PARTITIONS))

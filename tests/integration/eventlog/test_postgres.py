@@ -3,6 +3,7 @@
 import asyncio
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -174,6 +175,15 @@ def test_a_poll_is_bounded_by_bytes(log: PostgresLogUnderTest) -> None:
         assert MAX_POLL_BYTES <= sum(len(r.value) for r in first) < MAX_POLL_BYTES + 2 * len(big)
         rest = read_until(consumer, 250 - len(first))
         assert [r.offset for r in first + rest] == list(range(250))
+
+
+def test_backlogs_share_a_poll_and_leave_room_for_who_has_little(log: PostgresLogUnderTest) -> None:
+    append(log, [record(partition, number) for partition in (0, 1) for number in range(40)] + [record(2, 0)])
+    with reading(log, {0: 0, 1: 0, 2: 0}) as consumer:
+        found = Counter(one.partition for one in consumer.poll(30, PATIENCE_SECONDS))
+        assert found.total() == 30
+        assert found[2] == 1
+        assert min(found[0], found[1]) >= 10
 
 
 def test_a_record_larger_than_the_bound_still_comes(log: PostgresLogUnderTest) -> None:

@@ -39,9 +39,16 @@ def test_an_end_before_our_position_is_believed_once_it_has_been_told_for_long_w
     partitions, hands = postponed()
     assert not partitions.cut_off(1)
     hands.now += CUT_OFF_SECONDS - 1
-    partitions.silent(1)
     assert not partitions.cut_off(1)
     partitions.settled(1)
     assert not partitions.cut_off(1)
     hands.now += CUT_OFF_SECONDS
     assert partitions.cut_off(1)
+
+
+def test_silence_is_no_sign_that_the_log_was_cut_off() -> None:
+    partitions, hands = postponed()
+    assert not partitions.cut_off(1)
+    hands.now += CUT_OFF_SECONDS
+    partitions.silent(1)
+    assert not partitions.cut_off(1)

@@ -1,6 +1,5 @@
 """Which records are a batch, and which batches share a transaction."""
 
-from collections import deque
 from types import SimpleNamespace
 from typing import cast
 
@@ -27,10 +26,10 @@ PARTITIONS = {number: owned(number) for number in range(4)}
 
 def groups(records: list[Record]) -> list[list[tuple[int, int]]]:
     """The partition and size of each run, group by group."""
-    waiting = deque(runs_of(records, PARTITIONS))
+    waiting = runs_of(records, PARTITIONS)
     found = []
-    while waiting:
-        found.append([(run[0].partition, len(run)) for _, run in next_group(waiting)])
+    while group := next_group(waiting):
+        found.append([(run[0].partition, len(run)) for _, run in group])
     return found
 
 
@@ -40,7 +39,15 @@ def test_small_runs_of_different_partitions_share_a_transaction() -> None:
 
 def test_a_partition_comes_once_in_a_transaction() -> None:
     late = of(0, 2, at_us=NOON_US + HOUR_US)
-    assert groups([*of(0, 0, 1), *late, *of(1, 0)]) == [[(0, 2)], [(0, 1), (1, 1)]]
+    assert groups([*of(0, 0, 1), *late, *of(1, 0)]) == [[(0, 2), (1, 1)], [(0, 1)]]
+
+
+def test_backlogs_over_many_hours_take_a_transaction_an_hour() -> None:
+    hours = range(24)
+    backlog = [
+        one for number in (0, 1, 3) for hour in hours for one in of(number, hour, at_us=NOON_US + hour * HOUR_US)
+    ]
+    assert groups(backlog) == [[(0, 1), (1, 1), (3, 1)] for _ in hours]
 
 
 def test_a_transaction_is_not_too_large() -> None:
@@ -61,4 +68,4 @@ def test_what_is_not_owned_is_left_out() -> None:
 @pytest.mark.parametrize("offsets", [(3, 2), (2, 2), (0,)])
 def test_records_out_of_order_are_refused(offsets: tuple[int, ...]) -> None:
     with pytest.raises(LostOwnership):
-        list(runs_of(of(0, *offsets), {0: owned(0, 1)}))
+        runs_of(of(0, *offsets), {0: owned(0, 1)})

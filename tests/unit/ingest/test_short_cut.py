@@ -1,16 +1,19 @@
 """The short cuts of ingest answer as the long way does, whatever comes in."""
 
+import asyncio
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fakes.asgi import Answer, call
+from fakes.asgi import Answer, call, exchange
 from fakes.eventlog import MemoryAppender, MemoryLog
 from unit.ingest.test_routes import JSON, LINES, NOW, PARTITIONS, TYPES, StandingClock, silent_app
+from whence.eventlog.port import NewRecord
 from whence.ingest.app import LIMITS, build_app
 from whence.kit.edge import Edge
 from whence.kit.http import Application
@@ -120,3 +123,39 @@ def test_the_usual_request_takes_the_short_cut(monkeypatch: pytest.MonkeyPatch) 
     assert call(app.asgi, "POST", "/v1/events", json.dumps(usual).encode(), JSON).status == 202
     batch = json.dumps({"events": [usual, {}]}).encode()
     assert call(app.asgi, "POST", "/v1/events/batch", batch, JSON).status == 200
+
+
+class SilentAppender(MemoryAppender):
+    """A log that takes records and never says so."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryLog(PARTITIONS))
+        self.asked = asyncio.Event()
+
+    async def append(self, records: Sequence[NewRecord]) -> list[int]:
+        """Take them."""
+        self.asked.set()
+        await asyncio.Event().wait()
+        return [0] * len(records)
+
+
+@pytest.mark.parametrize(
+    ("target", "body"), [("/v1/events", usual), ("/v1/events/batch", {"events": [usual]}), ("/v1/events?", usual)]
+)
+def test_a_service_that_stops_gives_the_ids_of_what_the_log_may_have(target: str, body: object) -> None:
+    """Sent again under another id, an event would count twice."""
+
+    async def go() -> Answer:
+        log = SilentAppender()
+        app = build_app(log, TYPES, StandingClock()).asgi
+        async with asyncio.TaskGroup() as tasks:
+            request = tasks.create_task(exchange(app, "POST", target, [json.dumps(body).encode()], JSON, stall=False))
+            await log.asked.wait()
+            app.abandon()
+        return request.result()
+
+    answer = asyncio.run(go())
+    document = answer.json()
+    entry = document["results"][0] if "results" in document else document
+    assert entry["status"] == 503
+    assert entry["event_id"] == "e1"

@@ -14,7 +14,7 @@ from whence.aggregate.metrics import AggregateMetrics
 from whence.aggregate.pipeline import Judge, Position, process
 from whence.aggregate.poison import PoisonGuard
 from whence.aggregate.positions import StoredPosition, verdicts
-from whence.aggregate.runs import runs_of
+from whence.aggregate.runs import runs_of_one
 from whence.aggregate.takeover import OwnedPartition, PartitionMemory
 from whence.aggregate.write import Writer
 from whence.domain.errors import LogDamaged
@@ -140,7 +140,7 @@ class Replay:
 
     def _apply(self, owned: OwnedPartition, records: list[Record], held: StoredPosition) -> None:
         judge = _judge(verdicts(self._shadow, held.partition, records[0].offset, records[-1].offset + 1))
-        for _, run in runs_of(records, {held.partition: owned}):
+        for _, run in runs_of_one(owned, records):
             batch = process(run, owned.position, owned.memory, owned.guard, self._rules, judge)
             # The letters themselves are kept where they are.
             self._writer.write(replace(batch, dead=[]), EPOCH)
