@@ -214,16 +214,29 @@ def test_each_of_three_brokers_may_be_killed_or_freeze_while_events_are_accepted
     for node in three_brokers.nodes:
         signal_node(node, signal.SIGKILL)
         traffic.flow()
+        wait_until_applied(oracle, 200)
         three_brokers.start_node(node)
         wait_for_replicas(three_brokers, oracle.shop.installation)
     frozen = random.Random(SEED).choice(three_brokers.nodes)
     signal_node(frozen, signal.SIGSTOP)
     traffic.flow()
+    wait_until_applied(oracle, 200)
     signal_node(frozen, signal.SIGCONT)
     traffic.stop()
     wait_for_replicas(three_brokers, oracle.shop.installation)
     oracle.wait_until_drained()
     oracle.check()
+
+
+def wait_until_applied(oracle: Oracle, more: int) -> None:
+    """Wait until aggregate has applied so many more records, of any partition."""
+
+    def applied() -> int:
+        number: int = oracle.shop.value("SELECT sum(next_offset)::int FROM partition_position")
+        return number
+
+    wanted = applied() + more
+    assert until(lambda: applied() >= wanted)
 
 
 def topic_of(installation: Installation) -> str:

@@ -3,12 +3,12 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from integration.eventlog.conformance import (
@@ -23,7 +23,7 @@ from integration.eventlog.conformance import (
     reading,
     record,
 )
-from whence.domain.errors import DependencyUnavailable, InvalidInput, LogDamaged
+from whence.domain.errors import DependencyUnavailable, InvalidInput, LogCutOff, LogDamaged
 from whence.embedded.kafka.cluster import KafkaCluster
 from whence.eventlog import adapters
 from whence.eventlog.kafka import scanner as scanning
@@ -159,6 +159,90 @@ def test_a_topic_made_anew_and_filled_beyond_our_position_gives_no_record(log: K
         log.replace()
         fill(log, 0, 20)
         assert "is not the one" in str(meets_damage(consumer))
+
+
+def test_a_topic_that_a_broker_does_not_know_may_be_known_again(kafka: KafkaCluster) -> None:
+    """One such answer is no reason to stop for good."""
+    log = KafkaLogUnderTest(kafka.bootstrap)
+    fill(log, 0, 1)
+    with reading(log, {0: 1}) as consumer:
+        log.drop()
+        assert isinstance(meets_damage(consumer), LogCutOff)
+        with pytest.raises(LogCutOff):
+            consumer.watermarks(0)
+
+
+class Meddler:
+    """Stands before a consumer's driver and changes what some of its calls come to."""
+
+    def __init__(self, driver: Any) -> None:
+        self.driver = driver
+        self.portions: list[Callable[[], list[Any]]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.driver, name)
+
+    def consume(self, number: int, seconds: float) -> list[Any]:
+        """What comes next in `portions`, else what the driver gives."""
+        return self.portions.pop(0)() if self.portions else list(self.driver.consume(number, seconds))
+
+    def take(self, number: int) -> list[Any]:
+        """So many messages."""
+        taken: list[Any] = []
+        while len(taken) < number:
+            taken += self.driver.consume(number - len(taken), 1.0)
+        return taken
+
+    def commit(self, **_: object) -> None:
+        """Fails."""
+        fail()
+
+
+def fail() -> list[Any]:
+    """Raises a passing error of the driver's."""
+    raise KafkaException(KafkaError(KafkaError._PARTITION_EOF))
+
+
+@pytest.fixture
+def meddled(log: KafkaLogUnderTest, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Consumer, Meddler]]:
+    """A consumer at the beginning of three records, with somebody before its driver."""
+    fill(log, 0, 3)
+    with reading(log, {0: 0}) as consumer:
+        meddler = Meddler(vars(consumer)["_driver"])
+        monkeypatch.setattr(consumer, "_driver", meddler)
+        yield consumer, meddler
+
+
+def test_what_was_taken_before_an_error_is_read_again(meddled: tuple[Consumer, Meddler]) -> None:
+    consumer, meddler = meddled
+    meddler.portions = [lambda: meddler.take(1), fail]
+    with pytest.raises(DependencyUnavailable):
+        consumer.poll(10, 1.0)
+    assert [record.offset for record in read_until(consumer, 3)] == [0, 1, 2]
+
+
+def test_a_record_that_comes_after_later_ones_is_not_lost(meddled: tuple[Consumer, Meddler]) -> None:
+    consumer, meddler = meddled
+
+    def disordered() -> list[Any]:
+        first, second, third = meddler.take(3)
+        return [first, third, second]
+
+    meddler.portions = [disordered]
+    with pytest.raises(DependencyUnavailable, match="offset 1 comes after later ones"):
+        consumer.poll(10, 1.0)
+    assert [record.offset for record in read_until(consumer, 3)] == [0, 1, 2]
+
+
+def test_a_record_that_comes_twice_is_given_once(meddled: tuple[Consumer, Meddler]) -> None:
+    consumer, meddler = meddled
+    meddler.portions = [lambda: 2 * meddler.take(3)]
+    assert [record.offset for record in consumer.poll(10, 1.0)] == [0, 1, 2]
+
+
+def test_to_advertise_may_fail(meddled: tuple[Consumer, Meddler]) -> None:
+    consumer, _ = meddled
+    consumer.advertise({0: 1})
 
 
 def test_what_was_advertised_is_what_lag_tools_see(log: KafkaLogUnderTest) -> None:

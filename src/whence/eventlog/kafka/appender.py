@@ -6,14 +6,15 @@ that waits for them would fight over the interpreter's lock with the loop for ev
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from whence.domain.errors import DependencyUnavailable, OutcomeUnknown, PartlyAppended
-from whence.eventlog.kafka.client import client_settings, unavailable
+from whence.eventlog.kafka.client import DriverSettings, client_settings, unavailable
+from whence.eventlog.kafka.producer import LastingProducer
 from whence.eventlog.kafka.topic import TopicAdmin, TopicFacts
 from whence.eventlog.places import KafkaPlace
 from whence.eventlog.port import NewRecord, check_call
@@ -34,6 +35,10 @@ COLLECT_SECONDS = 0.001
 REFRESH_SECONDS = 2.0
 """How often the topic's identity is asked again, so that tokens name the log that is really written."""
 
+HEARD_SECONDS = 12.0
+"""A cluster that has neither confirmed a record nor named the topic for so long does not answer. To find that one of
+its brokers is frozen, and another, takes a few seconds in which the others take records all the same."""
+
 CLOSE_SECONDS = 6.0
 """How long a close waits for what is under way: the delivery timeout and some air."""
 
@@ -46,6 +51,8 @@ class _Call:
     offsets: list[int | None]
     missing: int
     error: KafkaError | None = None
+    unsaid: str = "it knows the record, but no longer its offset"
+    """What is wrong where no error is reported; so a broker answers to a record that it has had a while ago."""
 
 
 class KafkaAppender:
@@ -59,18 +66,8 @@ class KafkaAppender:
         self._under_way = 0
         self._collecting = False
         self._closing = threading.Event()
-        self._driver = confluent_kafka.Producer(
-            client_settings(place, "ingest")
-            | {
-                "acks": "all",
-                "enable.idempotence": True,
-                "linger.ms": LINGER_MS,
-                "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,
-                "request.timeout.ms": DELIVERY_TIMEOUT_MS - 1_000,
-                "queue.buffering.max.messages": QUEUE_RECORDS,
-                "queue.buffering.max.kbytes": QUEUE_KILOBYTES,
-            }
-        )
+        self._heard_at = time.monotonic()
+        self._producer = LastingProducer(_writing_settings(place), self._loop)
         self._refresher = threading.Thread(target=self._refresh, name="kafka-topic", daemon=True)
         self._refresher.start()
 
@@ -107,6 +104,8 @@ class KafkaAppender:
     def _refuse_misuse(self, records: Sequence[NewRecord]) -> None:
         if self._closing.is_set():
             raise DependencyUnavailable("kafka", "this service is stopping: send again later")
+        if self._producer.broken is not None:
+            raise unavailable(self._producer.broken, "a new producer is being made: send again later")
         check_call(records, self.partitions)
 
     def _hand_over(self, call: _Call, records: Sequence[NewRecord]) -> int:
@@ -115,18 +114,23 @@ class KafkaAppender:
         Raises:
             DependencyUnavailable: If it refuses the first, so that nothing can be in the log.
         """
-        produce, topic = self._driver.produce, self._place.topic
+        produce, topic = self._producer.driver.produce, self._place.topic
         handed_over = 0
         try:
             for record in records:
                 produce(topic, record.value, record.key, record.partition, self._report(call, handed_over))
                 handed_over += 1
         except (BufferError, KafkaException) as error:
+            if isinstance(error, KafkaException):
+                self._producer.notice(error.args[0])
+                call.error = error.args[0]
             if not handed_over:
                 raise _refusal(error) from error
         finally:
             self._under_way += handed_over
         call.missing = handed_over
+        if handed_over < len(records):
+            call.unsaid = "the queue of records that wait is full"
         return handed_over
 
     def _report(self, call: _Call, index: int) -> Callable[[KafkaError | None, Message], None]:
@@ -137,8 +141,10 @@ class KafkaAppender:
             call.missing -= 1
             if error is None:
                 call.offsets[index] = message.offset()
+                self._heard_at = time.monotonic()
             else:
                 call.error = error
+                self._producer.notice(error)
             if call.missing == 0 and not call.done.done():
                 call.done.set_result(None)
 
@@ -151,19 +157,16 @@ class KafkaAppender:
 
     def _collect(self) -> None:
         """Let the driver give every report that has come to its call."""
-        try:
-            self._driver.poll(0)
-        finally:
-            self._collecting = False
-            if self._under_way:
-                self._collect_soon()
+        self._collecting = False
+        if self._producer.collect() or self._under_way:
+            self._collect_soon()
 
     @staticmethod
     def _outcome(call: _Call) -> list[int]:
         offsets = [offset for offset in call.offsets if offset is not None]
         if len(offsets) == len(call.offsets):
             return offsets
-        detail = call.error.str() if call.error else "the queue of records that wait is full"
+        detail = call.error.str() if call.error else call.unsaid
         if offsets:
             raise PartlyAppended(
                 "kafka", f"Kafka took {len(offsets)} of {len(call.offsets)} records: {detail}", call.offsets
@@ -171,13 +174,16 @@ class KafkaAppender:
         raise OutcomeUnknown("kafka", f"Kafka did not confirm in time: {detail}")
 
     async def check(self) -> None:
-        """Raise DependencyUnavailable if the cluster does not answer now."""
+        """Raise DependencyUnavailable if the cluster has been silent, or takes nothing from us now."""
         self._refuse_misuse(())
-        self._facts = await asyncio.to_thread(self._admin.facts)
+        silent_seconds = time.monotonic() - self._heard_at
+        if silent_seconds > HEARD_SECONDS:
+            raise unavailable(f"it has not answered for {silent_seconds:.0f} s")
 
     async def close(self) -> None:
         """Wait, bounded, for what is under way, then stop."""
         self._closing.set()
+        self._producer.close()
         deadline = self._loop.time() + CLOSE_SECONDS
         while self._under_way and self._loop.time() < deadline:
             await asyncio.sleep(COLLECT_SECONDS)
@@ -186,8 +192,21 @@ class KafkaAppender:
         while not self._closing.wait(REFRESH_SECONDS):
             try:
                 self._facts = self._admin.facts()
+                self._heard_at = time.monotonic()
             except Exception:  # noqa: BLE001, S112  # an unreachable cluster is told by `append` and `check`
                 continue
+
+
+def _writing_settings(place: KafkaPlace) -> DriverSettings:
+    return client_settings(place, "ingest") | {
+        "acks": "all",
+        "enable.idempotence": True,
+        "linger.ms": LINGER_MS,
+        "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,
+        "request.timeout.ms": DELIVERY_TIMEOUT_MS - 1_000,
+        "queue.buffering.max.messages": QUEUE_RECORDS,
+        "queue.buffering.max.kbytes": QUEUE_KILOBYTES,
+    }
 
 
 def _refusal(error: BufferError | KafkaException) -> DependencyUnavailable:

@@ -3,8 +3,13 @@
 Positions are the caller's: no group membership, no stored offsets, no automatic reset. The driver goes on silently in
 a topic that was made anew under the same name, so after every read, before the records are handed out, the topic's id
 is asked again: a topic id never comes back, so records read before a matching answer are of the topic we know.
+
+The question is asked for every portion, and without an answer nothing is handed out. Records themselves do not tell
+the topics apart: the new one may reach our offset within the time between two looks, leader epochs begin at zero in
+both, and a record that was applied cannot be taken back. One broker that lives is enough for an answer.
 """
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import cast
@@ -12,9 +17,9 @@ from typing import cast
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
-from whence.domain.errors import LogCutOff, LogDamaged, WhenceError
+from whence.domain.errors import DependencyUnavailable, LogCutOff, LogDamaged, WhenceError
 from whence.eventlog.kafka.client import DriverSettings, client_settings, kafka_errors, unavailable
-from whence.eventlog.kafka.topic import TopicAdmin, TopicFacts
+from whence.eventlog.kafka.topic import OFFSETS_SECONDS, TopicAdmin, TopicFacts
 from whence.eventlog.places import KafkaPlace
 from whence.eventlog.port import Record, Watermarks, check_partitions
 
@@ -79,7 +84,7 @@ class KafkaConsumer:
 
     def __init__(self, place: KafkaPlace) -> None:
         self._place = place
-        self._admin = TopicAdmin(place, "aggregate")
+        self._admin = TopicAdmin(place, "aggregate", OFFSETS_SECONDS)
         self._facts: TopicFacts = self._admin.facts()
         self._driver = confluent_kafka.Consumer(reading_settings(place, "aggregate"))
         self._positions: dict[int, int] = {}
@@ -126,23 +131,30 @@ class KafkaConsumer:
                 found = len(portion)
                 messages += portion
         except KafkaException as error:
+            # Whatever was taken before it is read again, since the driver has moved past it.
             self._judge(error.args[0], None)
-            return []
+            raise unavailable(error.args[0]) from error
         return messages
 
     def _accept(self, messages: Sequence[Message]) -> list[Record]:
         """The records among *messages* that come next; the driver may repeat some around a new assignment."""
         records = []
         expected = dict(self._positions)
+        skipped: list[tuple[int, range]] = []
         for message in messages:
             if (error := message.error()) is not None:
                 self._judge(error, message.partition())
                 continue
             record = to_record(message)
             partition, offset = record[:2]
-            if offset >= expected.get(partition, offset + 1):
+            due = expected.get(partition, offset + 1)
+            if offset >= due:
                 records.append(record)
                 expected[partition] = offset + 1
+                if offset > due:  # offsets without a record, or so it seems
+                    skipped.append((partition, range(due, offset)))
+            elif any(partition == other and offset in gap for other, gap in skipped):
+                raise DependencyUnavailable("kafka", f"partition {partition}: offset {offset} comes after later ones")
         return records
 
     def _judge(self, error: KafkaError, partition: int | None) -> None:
@@ -180,7 +192,7 @@ class KafkaConsumer:
     def advertise(self, next_offsets: Mapping[int, int]) -> None:
         """Commit offsets to the consumer group for lag tools and autoscalers; best effort, nothing reads them here."""
         offsets = [TopicPartition(self._place.topic, p, offset) for p, offset in next_offsets.items()]
-        with kafka_errors():
+        with contextlib.suppress(KafkaException):
             self._driver.commit(offsets=offsets, asynchronous=True)
 
     def close(self) -> None:

@@ -2,24 +2,23 @@
 
 import hashlib
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType
+from confluent_kafka.admin import ConfigResource, NewTopic, OffsetSpec, ResourceType
 
 from whence.domain.errors import (
     BrokenInvariant,
     DependencyUnavailable,
     FieldProblem,
     InvalidInput,
-    LogDamaged,
+    LogCutOff,
     PartitionUnavailable,
 )
-from whence.eventlog.kafka.client import REQUEST_TIMEOUT_SECONDS, client_settings, kafka_errors, told, unavailable
+from whence.eventlog.kafka.admin import Question, RenewedAdmin
+from whence.eventlog.kafka.client import REQUEST_TIMEOUT_SECONDS, client_settings, told, unavailable
 from whence.eventlog.places import KafkaPlace
 from whence.eventlog.port import Watermarks
 
@@ -38,6 +37,13 @@ and rebuild can then speak from that time on."""
 
 MAX_PARTITIONS = 256
 """As for every log: one position row and one lease for each."""
+
+IDENTITY_SECONDS = (1.0, 1.0, 1.0, 3.0)
+"""How long the attempts to ask for the topic's identity may take before the cluster counts as silent. A broker that is
+dead or frozen costs a service one or two of them, until a new client happens upon one that lives."""
+
+OFFSETS_SECONDS = 2.0
+"""How long a service waits for a partition's offsets: its other partitions wait with it."""
 
 SETTLING_ATTEMPTS = 20
 SETTLING_PAUSE_SECONDS = 0.1
@@ -65,35 +71,39 @@ class TopicFacts:
 class TopicAdmin:
     """Questions to the cluster about our topic. Thread-safe."""
 
-    def __init__(self, place: KafkaPlace, application: str) -> None:
+    def __init__(self, place: KafkaPlace, application: str, offsets_seconds: float = REQUEST_TIMEOUT_SECONDS) -> None:
         self._place = place
-        # Of an unreachable cluster requests say only that they got no answer; this says why.
-        self._troubles: deque[KafkaError] = deque(maxlen=1)
-        callbacks: dict[str, Any] = {"error_cb": self._note}
-        self._client = AdminClient(client_settings(place, f"{application}-admin") | callbacks)
+        self._offsets_seconds = offsets_seconds
+        self._client = RenewedAdmin(client_settings(place, f"{application}-admin"))
 
-    def facts(self, timeout_seconds: float = REQUEST_TIMEOUT_SECONDS) -> TopicFacts:
+    def facts(self) -> TopicFacts:
         """The topic's identity now.
 
         Raises:
-            LogDamaged: If there is no such topic.
+            LogCutOff: If there is no such topic, as far as the broker knows that was asked.
             DependencyUnavailable: If the cluster does not answer.
         """
         topic = self._place.topic
-        asked = self._client.describe_topics(TopicCollection([topic]), request_timeout=timeout_seconds)
+        wanted = TopicCollection([topic])
         try:
-            found = asked[topic].result()
+            found = self._client.ask(
+                lambda client, seconds: client.describe_topics(wanted, request_timeout=seconds)[topic],
+                IDENTITY_SECONDS,
+            )
         except KafkaException as error:
-            if error.args[0].code() in _MISSING:
-                raise LogDamaged(f"Kafka has no topic {topic}: create it with `whence migrate`") from error
-            raise unavailable(error.args[0], self._trouble()) from error
+            raise self._missing_or_unavailable(error) from error
         return TopicFacts(log_id_of(str(found.topic_id)), len(found.partitions))
+
+    def _missing_or_unavailable(self, error: KafkaException) -> LogCutOff | DependencyUnavailable:
+        if error.args[0].code() in _MISSING:
+            return LogCutOff(f"Kafka has no topic {self._place.topic}: create it with `whence migrate`")
+        return unavailable(error.args[0], self._client.trouble())
 
     def exists(self) -> bool:
         """Whether there is such a topic."""
         try:
             self.facts()
-        except LogDamaged:
+        except LogCutOff:
             return False
         return True
 
@@ -101,6 +111,7 @@ class TopicAdmin:
         """The offsets that the partition can give now, asked from its leader.
 
         Raises:
+            LogCutOff: If there is no such topic, as far as the broker knows that was asked.
             PartitionUnavailable: If it has none, or that does not answer.
         """
         place = TopicPartition(self._place.topic, partition)
@@ -111,10 +122,12 @@ class TopicAdmin:
 
     def _offset(self, place: TopicPartition, wanted: OffsetSpec) -> int:
         found = self._settled(
-            lambda: self._client.list_offsets({place: wanted}, request_timeout=REQUEST_TIMEOUT_SECONDS)[place]
+            lambda client, seconds: client.list_offsets({place: wanted}, request_timeout=seconds)[place],
+            self._offsets_seconds,
         )
-        if found.offset < 0:  # seen while a leader changes: no error, and no offset
-            raise unavailable("its leader names no offset", self._trouble())
+        if found.offset < 0:  # seen while a leader changes or is frozen: no error, and no offset
+            self._client.renew()
+            raise unavailable("its leader names no offset", self._client.trouble())
         return int(found.offset)
 
     def create(self, partitions: int, replication: int) -> bool:
@@ -126,9 +139,11 @@ class TopicAdmin:
         """
         config = {**REQUIRED_CONFIG, "min.insync.replicas": str(max(1, replication - 1))}
         topic = NewTopic(self._place.topic, num_partitions=partitions, replication_factor=replication, config=config)
-        asked = self._client.create_topics([topic], request_timeout=3 * REQUEST_TIMEOUT_SECONDS)
         try:
-            asked[self._place.topic].result()
+            self._client.ask(
+                lambda client, seconds: client.create_topics([topic], request_timeout=seconds)[topic.topic],
+                [3 * REQUEST_TIMEOUT_SECONDS],
+            )
         except KafkaException as error:
             return self._not_created(error)
         return True
@@ -141,14 +156,15 @@ class TopicAdmin:
             raise InvalidInput(
                 [FieldProblem("WHENCE_KAFKA_REPLICATION", f"the cluster refuses: {cause.str()}")]
             ) from error
-        detail = told(cause, self._trouble())
+        detail = told(cause, self._client.trouble())
         raise DependencyUnavailable("kafka", f"Kafka does not make the topic: {detail}") from error
 
     def config_problems(self) -> list[FieldProblem]:
         """What is not as we need it in the topic's settings; the ones that would break exactness come first."""
         resource = ConfigResource(ResourceType.TOPIC, self._place.topic)
         entries = self._settled(
-            lambda: self._client.describe_configs([resource], request_timeout=REQUEST_TIMEOUT_SECONDS)[resource]
+            lambda client, seconds: client.describe_configs([resource], request_timeout=seconds)[resource],
+            REQUEST_TIMEOUT_SECONDS,
         )
         found = {name: entry.value for name, entry in entries.items()}
         return [
@@ -157,32 +173,23 @@ class TopicAdmin:
             if found.get(name) != wanted
         ]
 
-    def _settled(self, ask: Callable[[], "Future[Any]"]) -> Any:
-        """The answer to a request, asked again while a new topic or a partition's leader is being settled.
+    def _settled(self, question: Question, seconds: float) -> Any:
+        """The answer to a question, asked again while a new topic or a partition's leader is being settled.
 
         The driver keeps asking with the leader that it remembers, and refreshes that by itself only every few minutes.
-        Asking for all topics refreshes it at once; to ask for one by name would make it, where brokers do that.
         """
         for attempt in range(SETTLING_ATTEMPTS):
             try:
-                return ask().result()
+                if attempt:
+                    time.sleep(SETTLING_PAUSE_SECONDS)
+                    self._client.refresh(seconds)
+                return self._client.ask(question, [seconds])
             except KafkaException as error:
-                cause = error.args[0]
-                if attempt + 1 == SETTLING_ATTEMPTS or cause.code() not in _SETTLING:
-                    raise unavailable(cause, self._trouble()) from error
-            time.sleep(SETTLING_PAUSE_SECONDS)
-            with kafka_errors():
-                self._client.list_topics(timeout=REQUEST_TIMEOUT_SECONDS)
+                if attempt + 1 == SETTLING_ATTEMPTS or error.args[0].code() not in _SETTLING:
+                    if error.args[0].code() == KafkaError._NOENT:
+                        self.facts()  # of a topic that is missing the driver says no more than that
+                    raise self._missing_or_unavailable(error) from error
         raise BrokenInvariant("the loop returns or raises")
-
-    def _trouble(self) -> str:
-        """What the driver met last on its way to the brokers, told once; "" if nothing."""
-        self._client.poll(0)
-        return self._troubles.pop().str() if self._troubles else ""
-
-    def _note(self, error: KafkaError) -> None:
-        if error.code() != KafkaError._ALL_BROKERS_DOWN:
-            self._troubles.append(error)
 
 
 def prepare_topic(place: KafkaPlace) -> list[str]:
