@@ -5,7 +5,7 @@ import importlib
 
 from bench.report import FULL, SIZES, Bench, report
 
-BENCHES = ("embedded", "ingest", "aggregate", "freshness", "scale", "retrieval", "rebuild")
+BENCHES = ("embedded", "ingest", "aggregate", "freshness", "scale", "retrieval", "rebuild", "storage")
 """Each name is a module of this package with a function `measure(size) -> Figures`."""
 
 
