@@ -5,9 +5,10 @@ number of people; a trend value is a share of activity. Without evidence that sp
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
+
+import msgspec
 
 from whence.domain.state import Horizon
 
@@ -27,8 +28,7 @@ _MONTHS = (
 _SHARE_SHOWN_MIN = 0.001
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(msgspec.Struct, frozen=True):
     """A part of a score with the public names of what it comes from.
 
     Attributes:

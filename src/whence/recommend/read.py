@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 from psycopg import AsyncConnection, AsyncRawCursor, Connection, RawCursor, sql
 from psycopg.rows import dict_row
 
@@ -149,8 +150,7 @@ class Version:
     recipe: int
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """A candidate.
 
     Attributes:
