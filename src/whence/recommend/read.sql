@@ -101,7 +101,7 @@ own AS MATERIALIZED (
     JOIN held USING (item_id)
     WHERE :exclude <> 'seen'
 ),
-trend AS MATERIALIZED (
+trend AS NOT MATERIALIZED (
     SELECT item_id, kind, trend_weight * value AS contribution
     FROM unnest(ARRAY[5, 6, 7]::smallint[], :horizons::text[], :trend_weights::float8[]) AS trend (kind, name, trend_weight)
     JOIN trend_list ON horizon = name
