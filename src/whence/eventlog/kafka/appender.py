@@ -22,8 +22,9 @@ from whence.eventlog.port import NewRecord, check_call
 DELIVERY_TIMEOUT_MS = 4_000
 """After this the outcome counts as unknown: below the time an HTTP client waits for its answer."""
 
-LINGER_MS = 1
-"""Records of one partition that come within this time share a request."""
+LINGER_MS = 5
+"""Records of one partition that come within this time share a request. So does Kafka's own producer since 4.0: the
+brokers have less to do, and batches cost us a tenth less than with 1 ms."""
 
 QUEUE_RECORDS = 20_000
 QUEUE_KILOBYTES = 64 * 1024
