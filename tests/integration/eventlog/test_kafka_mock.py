@@ -20,7 +20,7 @@ from whence.eventlog.kafka import appender as appending
 from whence.eventlog.kafka import producer as producing
 from whence.eventlog.kafka.admin import RenewedAdmin
 from whence.eventlog.kafka.appender import KafkaAppender
-from whence.eventlog.kafka.topic import TopicAdmin, TopicFacts
+from whence.eventlog.kafka.topic import OFFSETS_SECONDS, TopicAdmin, TopicFacts
 from whence.eventlog.places import KafkaPlace
 
 FACTS = TopicFacts("00000000", 4)
@@ -112,7 +112,7 @@ def test_offsets_are_asked_from_the_new_leader_when_the_old_one_is_frozen() -> N
         cluster = host.list_topics("t", timeout=PATIENCE_SECONDS)
         addresses = ",".join(f"{broker.host}:{broker.port}" for broker in cluster.brokers.values())
         leader = cluster.topics["t"].partitions[0].leader
-        admin = TopicAdmin(KafkaPlace(addresses, "t", "g"), "test", 1.0)
+        admin = TopicAdmin(KafkaPlace(addresses, "t", "g"), "test", OFFSETS_SECONDS)
         assert admin.watermarks(0) == (0, 1)
         brokers.freeze(leader)
         brokers.move_leader("t", 0, leader % 3 + 1)

@@ -38,9 +38,10 @@ and rebuild can then speak from that time on."""
 MAX_PARTITIONS = 256
 """As for every log: one position row and one lease for each."""
 
-IDENTITY_SECONDS = (1.0, 1.0, 1.0, 3.0)
+IDENTITY_SECONDS = (1.5, 1.5, 1.5, 3.0)
 """How long the attempts to ask for the topic's identity may take before the cluster counts as silent. A broker that is
-dead or frozen costs a service one or two of them, until a new client happens upon one that lives."""
+dead or frozen costs a service one or two of them, until a new client happens upon one that lives. All are above one
+second: a new client now and then sees only then that its connection is there."""
 
 OFFSETS_SECONDS = 2.0
 """How long a service waits for a partition's offsets: its other partitions wait with it."""
