@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import psycopg
+from psycopg import sql
 
 from bench.processes import cpu_seconds, tree
 from bench.report import say
@@ -83,6 +84,18 @@ class Stores:
         return Cpu(time.process_time(), cpu_seconds(tree(self.database_pid)))
 
 
+BUFFERS = "1GB"
+"""Of a PostgreSQL that has a machine to itself; the embedded one shares a laptop."""
+
+
+def _with_room(server: EmbeddedPostgres) -> str:
+    """Start a server with buffers for large tables; its URL."""
+    with psycopg.connect(server.start(), autocommit=True) as connection:
+        connection.execute(sql.SQL("ALTER SYSTEM SET shared_buffers = {}").format(BUFFERS))
+    server.stop()
+    return server.start()
+
+
 @contextmanager
 def stores() -> Iterator[Stores]:
     """Both stores, running."""
@@ -92,7 +105,7 @@ def stores() -> Iterator[Stores]:
         cluster = KafkaCluster(Path(folder) / "kafka", jars_home=KAFKA_HOME)
         server = EmbeddedPostgres(Path(folder) / "postgres")
         try:
-            url = server.start()
+            url = _with_room(server)
             assert server.pid is not None
             yield Stores(url, server.pid, cluster.start())
         finally:
