@@ -1,16 +1,14 @@
 """The read behind a cache miss on a large shop, for users whose lists are all full; and how the lists keep up."""
 
 import asyncio
-import tempfile
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 
 from bench.folding import measure_folding
 from bench.processes import cpu_seconds
 from bench.report import Figures, percentile
 from bench.retrieval_state import READERS, SIGNALS, fill
-from whence.embedded.postgres import EmbeddedPostgres
+from bench.stores import own_postgres
 from whence.kit.database import connect
 from whence.kit.migrate import migrate
 from whence.recommend.database import Database
@@ -28,17 +26,12 @@ UNTIMED_READS = 200
 def measure(_size: str) -> Figures:
     """Fill a PostgreSQL of its own, then read the lists of users with 200 items one after the other."""
     now = datetime.now(UTC)
-    with tempfile.TemporaryDirectory(prefix="whence-bench-") as folder:
-        server = EmbeddedPostgres(Path(folder) / "postgres")
-        try:
-            url = server.start()
-            migrate(url, NAMESPACE, ["scores"])
-            with connect(url, NAMESPACE, "bench") as connection:
-                fill(connection, now)
-            read_ms, cpu_ms = asyncio.run(_read_ms(url, now))
-            folding = measure_folding(url)
-        finally:
-            server.remove()
+    with own_postgres() as url:
+        migrate(url, NAMESPACE, ["scores"])
+        with connect(url, NAMESPACE, "bench") as connection:
+            fill(connection, now)
+        read_ms, cpu_ms = asyncio.run(_read_ms(url, now))
+        folding = measure_folding(url)
     figures = {
         "miss_p50_ms": percentile(read_ms, 0.50),
         "miss_p99_ms": percentile(read_ms, 0.99),

@@ -4,20 +4,18 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
-from pathlib import Path
 from types import MappingProxyType
 
 import psycopg
 
 from bench.report import FULL, SMALL, SOAK, Figures, say
+from bench.stores import own_postgres
 from bench.traffic import TYPES, Traffic
 from whence.domain.events import EventTypes
-from whence.embedded.postgres import EmbeddedPostgres
 from whence.evaluation.product import Event, Product
 from whence.kit.database import connect
 from whence.kit.migrate import migrate
@@ -47,18 +45,13 @@ _SIZES = MappingProxyType({FULL: _FULL, SMALL: _Size(500, 100, 3_000), SOAK: _FU
 def measure(size: str) -> Figures:
     """Apply and fold the events of a shop; look at its tables; fit the refinement in a process of its own."""
     wanted = _SIZES[size]
-    with tempfile.TemporaryDirectory(prefix="whence-bench-") as folder:
-        server = EmbeddedPostgres(Path(folder) / "postgres")
-        try:
-            url = server.start()
-            migrate(url, NAMESPACE, ["scores"])
-            with connect(url, NAMESPACE, "bench") as connection:
-                _learn(connection, wanted)
-                table_bytes: dict[str, int] = dict(connection.execute(_BYTES).fetchall())
-                (users,) = connection.execute("SELECT count(*) FROM user_ref").fetchone() or (0,)
-            fit = _refine(url)
-        finally:
-            server.remove()
+    with own_postgres() as url:
+        migrate(url, NAMESPACE, ["scores"])
+        with connect(url, NAMESPACE, "bench") as connection:
+            _learn(connection, wanted)
+            table_bytes: dict[str, int] = dict(connection.execute(_BYTES).fetchall())
+            (users,) = connection.execute("SELECT count(*) FROM user_ref").fetchone() or (0,)
+        fit = _refine(url)
     kept = sum(table_bytes.values()) - table_bytes["batch_segment"]
     figures = {
         "bytes_per_user": kept / users,

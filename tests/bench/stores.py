@@ -97,6 +97,17 @@ def _with_room(server: EmbeddedPostgres) -> str:
 
 
 @contextmanager
+def own_postgres() -> Iterator[str]:
+    """An embedded PostgreSQL as users have it, running; its URL."""
+    with tempfile.TemporaryDirectory(prefix="whence-bench-") as folder:
+        server = EmbeddedPostgres(Path(folder) / "postgres")
+        try:
+            yield server.start()
+        finally:
+            server.remove()
+
+
+@contextmanager
 def stores() -> Iterator[Stores]:
     """Both stores, running."""
     say("starting PostgreSQL and Kafka")

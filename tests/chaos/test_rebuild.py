@@ -34,7 +34,7 @@ def test_rebuilds_among_kills_lose_and_double_nothing(on_log: Installation, prog
             if (victim := chance.choice((None, *workers))) is not None:
                 victim.kill()
                 expire_leases(oracle.shop)
-            assert oracle.append_until(lambda: work.poll() is not None)  # noqa: B023
+            assert oracle.append_until(lambda: work.poll() is not None)  # noqa: B023  # called at once
             said, complained = work.communicate()
             assert work.returncode == (-9 if doomed else 0), complained
             assert doomed or json.loads(said)["differences"] == 0

@@ -258,7 +258,7 @@ class Aggregator:
             self._write(work)
             if len(self._halted) > halted:
                 return
-            if self._times.monotonic() > until:
+            if self._times.monotonic() > until and any(waiting):
                 self._assign()
                 return
 

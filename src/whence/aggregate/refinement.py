@@ -17,6 +17,7 @@ from whence.aggregate.batch import Floats, Ints
 from whence.aggregate.fold import run_starts
 from whence.domain.events import DISMISS
 from whence.domain.refine import RefinedNeighbours, fit
+from whence.kit.clock import utc_text
 from whence.kit.database import database_errors
 from whence.kit.pgarrays import BigintArray, DoubleArray, IntArray, register
 from whence.kit.sqlfiles import load_statements
@@ -59,7 +60,7 @@ class Fit:
     def as_dict(self) -> dict[str, object]:
         """For `--json`."""
         return {
-            "as_of": self.as_of.isoformat().replace("+00:00", "Z"),
+            "as_of": utc_text(self.as_of),
             "positions": {str(partition): offset for partition, offset in self.positions.items()},
             "touches": self.touches,
             "sources": self.sources,

@@ -153,8 +153,10 @@ def _new_visitor() -> str:
 def _history_document(history: "History") -> dict[str, Any]:
     from dataclasses import asdict
 
+    from whence.kit.clock import utc_text
+
     return {
         **asdict(history),
-        "last_at": history.last_at.isoformat().replace("+00:00", "Z"),
+        "last_at": utc_text(history.last_at),
         "events_per_second": round(history.events_per_second, 1),
     }

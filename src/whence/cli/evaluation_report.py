@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from whence.cli.plots import bars, lines
 from whence.domain.errors import FieldProblem, InvalidInput
+from whence.kit.clock import utc_text
 
 if TYPE_CHECKING:
     from whence.evaluation.prequential import Protocol
@@ -66,7 +67,7 @@ def write_report(path: str, found: "Result", protocol: "Protocol", file: str) ->
     """
     target = Path(path)
     title = f"Evaluation of {Path(file).name}"
-    start, end = (moment.isoformat().replace("+00:00", "Z") for moment in protocol.window)
+    start, end = map(utc_text, protocol.window)
     about = f"From {start} to {end}, targets: {protocol.targets}, frozen: {protocol.freeze}."
     try:
         if target.suffix.lower() in HTML:

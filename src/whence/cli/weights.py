@@ -84,7 +84,7 @@ def preview(
 
     Lists of sampled users are read both ways at one moment. Nothing is published.
     """
-    from whence.kit.clock import SystemClock
+    from whence.kit.clock import SystemClock, utc_text
     from whence.recommend.preview import Proposal
     from whence.recommend.preview import preview as compare
 
@@ -102,7 +102,7 @@ def preview(
         )
         found = compare(connection, proposal, _progress())
     if as_json:
-        console.answer({"as_of": proposal.as_of.isoformat().replace("+00:00", "Z")} | preview_document(found))
+        console.answer({"as_of": utc_text(proposal.as_of)} | preview_document(found))
     else:
         for line in preview_lines(found):
             console.say(console.printable(line))

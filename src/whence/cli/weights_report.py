@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from whence.cli import console
+from whence.kit.clock import utc_text
 
 if TYPE_CHECKING:
     from whence.recommend.preview import Example, Move, Preview
@@ -23,7 +24,7 @@ def recipe_document(recipe: "Recipe") -> dict[str, Any]:
     at = recipe.published_at
     return {
         "version": recipe.version,
-        "published_at": at and at.isoformat().replace("+00:00", "Z"),
+        "published_at": at and utc_text(at),
         "published_by": recipe.published_by,
         "weights": dict(recipe.weights),
     }

@@ -14,6 +14,7 @@ from whence.domain.errors import DependencyUnavailable
 from whence.embedded.logfile import LogFile
 from whence.embedded.processes import birth, listens
 from whence.embedded.state import Part
+from whence.kit.clock import utc_text
 from whence.kit.listening import free_port, local_url
 from whence.kit.probe import probe
 
@@ -80,7 +81,7 @@ class Child:
         self._started_at = time.monotonic()
         self._start_again_at = None
         pid = self._process.pid
-        since = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        since = utc_text(datetime.now(UTC), "seconds")
         self._part = Part(self.name, pid, birth(pid) or 0, self._port, self.url, since)
 
     def tend(self, report: Callable[[str], None]) -> bool:

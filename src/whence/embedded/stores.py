@@ -11,6 +11,7 @@ from whence.embedded.kafka.server import EmbeddedKafka
 from whence.embedded.postgres import DATABASE, EmbeddedPostgres
 from whence.embedded.processes import birth
 from whence.embedded.state import Part, StateFolder
+from whence.kit.clock import utc_text
 from whence.kit.settings import Settings
 
 EmbeddedLog = Literal["postgresql", "kafka"]
@@ -55,7 +56,7 @@ class _Store:
         """Start the server and note what runs; its URL."""
         url = self.server.start()
         pid = self.server.pid or 0
-        since = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        since = utc_text(datetime.now(UTC), "seconds")
         self.part = Part(self.name, pid, birth(pid) or 0, urlsplit(url).port, url, since)
         return url
 

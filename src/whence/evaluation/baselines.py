@@ -51,7 +51,7 @@ class Popularity(Baseline):
         insort(self._ranking, (-count - 1, item))
         self._counts[item] += 1
 
-    def ask(self, user: str, as_of: datetime, exclude: Exclude) -> list[str]:  # noqa: ARG002
+    def ask(self, user: str, as_of: datetime, exclude: Exclude) -> list[str]:  # noqa: ARG002  # as the base has it
         """The same list for all, without what the user has seen where that is asked for."""
         left_out = self.seen[user] if exclude == "seen" else set()
         return list(islice((item for _, item in self._ranking if item not in left_out), LIST_SIZE))

@@ -55,4 +55,9 @@ def from_us(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
+def utc_text(moment: datetime, timespec: str = "auto") -> str:
+    """A UTC time as everything that we print has it: RFC 3339 with `Z`."""
+    return moment.isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
