@@ -4,7 +4,6 @@ import difflib
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
@@ -23,8 +22,7 @@ EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 """Not even a backfill has older events; such a time is a mistake, and year 1 overflows in some time zones."""
 
 
-@dataclass(frozen=True, slots=True)
-class EventRules:
+class EventRules(msgspec.Struct, frozen=True):
     """What an event is checked against.
 
     Attributes:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from whence.domain.errors import BrokenInvariant, DependencyUnavailable, OutcomeUnknown, WhenceError
-from whence.eventlog.port import NewRecord
+from whence.eventlog.port import APPEND_TIMEOUT_SECONDS, NewRecord
 from whence.kit.deadlines import Deadlines
 
 MAX_GROUP_RECORDS = 2_000
@@ -25,9 +25,6 @@ MAX_QUEUED_RECORDS = 20_000
 
 MAX_QUEUED_BYTES = 64 * 2**20
 """Bytes that wait for a write: bounds memory when events are large."""
-
-APPEND_TIMEOUT_SECONDS = 10.0
-"""An append is answered within this time, well before HTTP clients give up (30 s and more)."""
 
 Write = Callable[[Sequence[NewRecord]], Awaitable[list[int]]]
 """Writes records all or nothing and gives their offsets in order; raises as `Appender.append` does."""

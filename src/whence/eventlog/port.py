@@ -12,6 +12,9 @@ from typing import NamedTuple, Protocol
 MAX_CALL_RECORDS = 1_000
 """Records of one append: the API's largest batch."""
 
+APPEND_TIMEOUT_SECONDS = 5.0
+"""An append ends within this time: a client hears of its event's fate, and a stop's grace to requests is longer."""
+
 
 class NewRecord(NamedTuple):
     """A record to append."""
@@ -54,7 +57,9 @@ def check_call(records: Sequence[NewRecord], partitions: int) -> None:
     """
     if len(records) > MAX_CALL_RECORDS:
         raise ValueError(f"an append takes at most {MAX_CALL_RECORDS} records, not {len(records)}")
-    check_partitions([record.partition for record in records], partitions)
+    for record in records:
+        if not 0 <= record.partition < partitions:
+            raise _no_partition(record.partition, partitions)
 
 
 def check_partitions(asked: Iterable[int], partitions: int) -> None:
@@ -65,7 +70,11 @@ def check_partitions(asked: Iterable[int], partitions: int) -> None:
     """
     for partition in asked:
         if not 0 <= partition < partitions:
-            raise ValueError(f"the log has the partitions 0 to {partitions - 1}, not {partition}")
+            raise _no_partition(partition, partitions)
+
+
+def _no_partition(partition: int, partitions: int) -> ValueError:
+    return ValueError(f"the log has the partitions 0 to {partitions - 1}, not {partition}")
 
 
 class Appender(Protocol):
@@ -80,7 +89,7 @@ class Appender(Protocol):
         """How many partitions the log has."""
 
     async def append(self, records: Sequence[NewRecord]) -> list[int]:
-        """Append up to MAX_CALL_RECORDS records; when this returns they are durable.
+        """Append up to MAX_CALL_RECORDS records; when this returns they are durable. Ends in APPEND_TIMEOUT_SECONDS.
 
         Returns:
             The offset of each record, in the order given.

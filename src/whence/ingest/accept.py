@@ -27,11 +27,7 @@ from whence.domain.tokens import FreshnessToken, token_of
 from whence.eventlog.port import Appender, NewRecord
 from whence.ingest.metrics import ACCEPTED, APPEND_DURATION, REFUSED
 from whence.kit.clock import Clock
-from whence.kit.deadlines import Deadlines
 from whence.kit.metrics import Metrics
-
-APPEND_TIMEOUT_SECONDS = 5.0
-"""A client hears of its event's fate within this time; below the grace that a stop gives to requests in flight."""
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -86,7 +82,8 @@ class Acceptor:
         self._clock = clock
         self._metrics = metrics
         self._encode = msgspec.json.Encoder().encode
-        self._deadlines = Deadlines()
+        self._append_seconds = metrics.distribution(APPEND_DURATION)
+        self._accepted = {name: metrics.number(ACCEPTED, name, "single") for name in types.names}
 
     def valid(self, raw: bytes) -> LoggedEvent | None:
         """The live event that *raw* is, with an id; None if anything is wrong with it."""
@@ -113,11 +110,15 @@ class Acceptor:
         """
         record = self._record(event)
         event_id = event.event_id or ""
+        started = time.perf_counter()
         try:
-            (offset,) = await self._append([record], "single")
-        except DependencyUnavailable as error:
-            raise NotLogged(event_id, error) from error
-        self._metrics.inc(ACCEPTED, event.event_type, "single")
+            (offset,) = await self._appender.append((record,))
+        except (DependencyUnavailable, asyncio.CancelledError) as error:
+            cause = self._refused(error, "single", 1)
+            raise NotLogged(event_id, cause) from error
+        finally:
+            self._append_seconds.observe(time.perf_counter() - started)
+        self._accepted[event.event_type].add()
         return Accepted(event_id, token_of(self._appender.log_id, record.partition, offset + 1))
 
     async def accept_batch(self, entries: Sequence[Entry], backfill: str | None) -> BatchOutcome:
@@ -147,35 +148,28 @@ class Acceptor:
         """The offsets of those records that are in the log for certain, and why it is not all, if so."""
         if not records:
             return [], None
+        started = time.perf_counter()
         try:
-            return await self._append(records, "batch"), None
-        except PartlyAppended as error:
-            return error.offsets, error
-        except DependencyUnavailable as error:
-            return [None] * len(records), error
+            return await self._appender.append(records), None
+        except (DependencyUnavailable, asyncio.CancelledError) as error:
+            offsets = error.offsets if isinstance(error, PartlyAppended) else [None] * len(records)
+            return offsets, self._refused(error, "batch", offsets.count(None))
+        finally:
+            self._append_seconds.observe(time.perf_counter() - started)
+
+    def _refused(
+        self, error: DependencyUnavailable | asyncio.CancelledError, transport: str, events: int
+    ) -> DependencyUnavailable:
+        """Count events that the log did not take, or did not say so; what to tell the client."""
+        if isinstance(error, asyncio.CancelledError):  # the edge gives up what is under way when the service stops
+            error = OutcomeUnknown("log", "this service stops before the event log has answered")
+        reason = "unknown" if isinstance(error, OutcomeUnknown) else "unavailable"
+        self._metrics.inc(REFUSED, transport, reason, by=events)
+        return error
 
     def _record(self, event: LoggedEvent) -> NewRecord:
         key = event.subject.encode()
         return NewRecord(_partition_of(key, self._appender.partitions), key, self._encode(event))
-
-    async def _append(self, records: Sequence[NewRecord], transport: str) -> list[int]:
-        started = time.perf_counter()
-        deadline = time.monotonic() + APPEND_TIMEOUT_SECONDS
-        try:
-            return await self._deadlines.wait(self._appender.append(records), deadline)
-        except TimeoutError:
-            self._metrics.inc(REFUSED, transport, "unknown", by=len(records))
-            raise OutcomeUnknown("log", f"the event log did not answer within {APPEND_TIMEOUT_SECONDS:g} s") from None
-        except asyncio.CancelledError:  # the edge gives up what is still under way when the service stops
-            self._metrics.inc(REFUSED, transport, "unknown", by=len(records))
-            raise OutcomeUnknown("log", "this service stops before the event log has answered") from None
-        except DependencyUnavailable as error:
-            reason = "unknown" if isinstance(error, OutcomeUnknown) else "unavailable"
-            missing = error.offsets.count(None) if isinstance(error, PartlyAppended) else len(records)
-            self._metrics.inc(REFUSED, transport, reason, by=missing)
-            raise
-        finally:
-            self._metrics.observe(APPEND_DURATION, time.perf_counter() - started)
 
     def _token(self, records: Sequence[NewRecord], offsets: Sequence[int | None]) -> str | None:
         next_offsets: dict[int, int] = {}

@@ -1,5 +1,6 @@
 """The routes of ingest: take the body as bytes, hand it to the acceptor, answer when the log has it."""
 
+from collections.abc import Awaitable, Sequence
 from http import HTTPStatus
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from starlette.types import Scope
 from whence.domain.errors import InvalidInput, OutcomeUnknown
 from whence.domain.event_checks import MAX_BACKFILL_NAME_LENGTH, check_backfill_name
 from whence.domain.events import LoggedEvent
-from whence.ingest.accept import Acceptor, BatchOutcome, NotLogged
+from whence.ingest.accept import Acceptor, BatchOutcome, Entry, NotLogged
 from whence.ingest.bodies import JSON_LINES, batch_entries
 from whence.ingest.schemas import BatchAnswer, EventAccepted
 from whence.kit.openapi import problem_responses, request_body
@@ -69,9 +70,9 @@ def _single_router(acceptor: Acceptor | None) -> APIRouter:
 def single_short_cut(acceptor: Acceptor) -> Take:
     """What takes one valid event without FastAPI; the answers are the same."""
 
-    async def take(raw: bytes, scope: Scope) -> bytes | Response | None:
+    def take(raw: bytes, scope: Scope) -> Awaitable[bytes | Response] | None:
         event = acceptor.valid(raw)
-        return None if event is None else await _take(acceptor, event, scope)
+        return None if event is None else _take(acceptor, event, scope)
 
     return take
 
@@ -115,7 +116,7 @@ def _batch_router(acceptor: Acceptor | None) -> APIRouter:
         media_type = check_content_type(request, [JSON, JSON_LINES])
         name = check_backfill_name(backfill) if backfill is not None else None
         entries = batch_entries(await request.body(), media_type)
-        return _batch_answer(await _ready(acceptor).accept_batch(entries, name), request.scope)
+        return await _take_batch(_ready(acceptor), entries, name, request.scope)
 
     return router
 
@@ -123,14 +124,18 @@ def _batch_router(acceptor: Acceptor | None) -> APIRouter:
 def batch_short_cut(acceptor: Acceptor) -> Take:
     """What takes a batch of live events as JSON without FastAPI; the answers are the same."""
 
-    async def take(raw: bytes, scope: Scope) -> Response | None:
+    def take(raw: bytes, scope: Scope) -> Awaitable[Response] | None:
         try:
             entries = batch_entries(raw, JSON)
         except (InvalidInput, HTTPException):
             return None
-        return _batch_answer(await acceptor.accept_batch(entries, None), scope)
+        return _take_batch(acceptor, entries, None, scope)
 
     return take
+
+
+async def _take_batch(acceptor: Acceptor, entries: Sequence[Entry], backfill: str | None, scope: Scope) -> Response:
+    return _batch_answer(await acceptor.accept_batch(entries, backfill), scope)
 
 
 def _ready(acceptor: Acceptor | None) -> Acceptor:

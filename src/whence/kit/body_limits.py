@@ -91,7 +91,12 @@ class Body:
         """
         if self._complete:
             return await self._receive()
-        message = await self._in_time()
+        self._deadline = self._deadline or time.monotonic() + self._seconds
+        try:
+            message = await self._deadlines.wait(self._receive(), self._deadline)
+        except TimeoutError:
+            problem = f"The body did not arrive within {self._seconds:g} seconds."
+            raise HTTPException(408, problem, {"connection": "close"}) from None
         size_bytes = len(message.get("body", b""))
         if self._size_bytes + size_bytes > self._max_bytes:
             raise HTTPException(413, f"The body is larger than {self._max_bytes} bytes; send less at once.")
@@ -112,14 +117,6 @@ class Body:
                 return None
             data += message.get("body", b"")
         return data
-
-    async def _in_time(self) -> Message:
-        self._deadline = self._deadline or time.monotonic() + self._seconds
-        try:
-            return await self._deadlines.wait(self._receive(), self._deadline)
-        except TimeoutError:
-            problem = f"The body did not arrive within {self._seconds:g} seconds."
-            raise HTTPException(408, problem, {"connection": "close"}) from None
 
     def release(self) -> None:
         """Note that the body is out of memory."""

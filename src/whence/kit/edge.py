@@ -6,7 +6,7 @@ path, and bounds how large and how slow a body may be. (Packages for this cost 6
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -63,24 +63,23 @@ class Edge:
         self._buffered = Buffered(limits.buffered_bytes)
         self._deadlines = Deadlines()
         self._short_cuts = {
-            path.encode(): ShortCut(path, take, self._requests, self._body) for path, take in (short_cuts or {}).items()
+            path.encode(): ShortCut(path, take, self._requests, self._body, self._long_way)
+            for path, take in (short_cuts or {}).items()
         }
 
     def abandon(self) -> None:
         """Give up the requests that are still running, each with a 503; for the end of a stop that took too long."""
         self._requests.abandon()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer one request."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         started = time.perf_counter()
         short_cut = self._short_cuts.get(scope["raw_path"])
         if short_cut is None or not self._keys.admit(scope):
-            await self._long_way(scope, receive, send, started)
-        elif unread := await short_cut.answer(scope, receive, send, started):
-            await self._long_way(scope, unread, send, started)
+            return self._long_way(scope, receive, send, started)
+        return short_cut.answer(scope, receive, send, started)
 
     async def _long_way(self, scope: Scope, receive: Receive, send: Send, started: float) -> None:
         scope["request_id"] = request_id = _request_id(scope)

@@ -79,29 +79,46 @@ REFUSED_LABELS = Metric(
 )
 
 
-class _Number:
+class Number:
     """A counter's or a gauge's value for one combination of labels."""
 
-    __slots__ = ("value",)
+    __slots__ = ("_lock", "value")
 
-    def __init__(self, value: float = 0.0) -> None:
+    def __init__(self, lock: Lock, value: float = 0.0) -> None:
+        self._lock = lock
         self.value = value
 
-    def copy(self) -> "_Number":
-        return _Number(self.value)
+    def add(self, by: float = 1) -> None:
+        """Count."""
+        with self._lock:
+            self.value += by
+
+    def copy(self) -> "Number":
+        """What it is now; the lock is held."""
+        return Number(self._lock, self.value)
 
 
-class _Distribution:
+class Distribution:
     """A histogram's measurements for one combination of labels: how many lie between each edge and the one before."""
 
-    __slots__ = ("counts", "total")
+    __slots__ = ("_edges", "_lock", "counts", "total")
 
-    def __init__(self, counts: list[int], total: float = 0.0) -> None:
+    def __init__(self, lock: Lock, edges: Sequence[float], counts: list[int], total: float = 0.0) -> None:
+        self._lock = lock
+        self._edges = edges
         self.counts = counts
         self.total = total
 
-    def copy(self) -> "_Distribution":
-        return _Distribution(self.counts.copy(), self.total)
+    def observe(self, value: float) -> None:
+        """Take a measurement in."""
+        bucket = bisect_left(self._edges, value)
+        with self._lock:
+            self.counts[bucket] += 1
+            self.total += value
+
+    def copy(self) -> "Distribution":
+        """What it is now; the lock is held."""
+        return Distribution(self._lock, self._edges, self.counts.copy(), self.total)
 
 
 class Metrics:
@@ -134,7 +151,7 @@ class Metrics:
         self._series: dict[tuple[str, ...], Any] = {}
         for metric in self.declared:
             if not metric.labels:
-                self._series[(metric.name,)] = _new_series(metric)
+                self._series[(metric.name,)] = self._new_series(metric)
         self._before_scrape: list[Callable[[], None]] = []
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -144,14 +161,13 @@ class Metrics:
 
     def inc(self, metric: Metric, *labels: str, by: float = 1) -> None:
         """Add to a counter."""
-        series: _Number = self._series_of(metric, labels)
-        with self._lock:
-            series.value += by
+        number: Number = self._series_of(metric, labels)
+        number.add(by)
 
     def set(self, metric: Metric, value: float, *labels: str) -> None:
         """Set a gauge."""
-        series: _Number = self._series_of(metric, labels)
-        series.value = value
+        number: Number = self._series_of(metric, labels)
+        number.value = value
 
     def add(self, metric: Metric, by: float, *labels: str) -> None:
         """Move a gauge."""
@@ -159,11 +175,18 @@ class Metrics:
 
     def observe(self, metric: Metric, value: float, *labels: str) -> None:
         """Put one measurement into a histogram."""
-        series: _Distribution = self._series_of(metric, labels)
-        bucket = bisect_left(metric.buckets, value)
-        with self._lock:
-            series.counts[bucket] += 1
-            series.total += value
+        distribution: Distribution = self._series_of(metric, labels)
+        distribution.observe(value)
+
+    def number(self, metric: Metric, *labels: str) -> Number:
+        """A counter's or a gauge's series, to be kept by what counts on every request. Never `forget` it."""
+        number: Number = self._series_of(metric, labels)
+        return number
+
+    def distribution(self, metric: Metric, *labels: str) -> Distribution:
+        """A histogram's series, likewise."""
+        distribution: Distribution = self._series_of(metric, labels)
+        return distribution
 
     def forget(self, metric: Metric, *labels: str) -> None:
         """Drop one series, such as the lag of a partition that another process reads now."""
@@ -207,11 +230,12 @@ class Metrics:
         if known != labels:
             self.inc(REFUSED_LABELS)
         with self._lock:
-            return self._series.setdefault((metric.name, *known), _new_series(metric))
+            return self._series.setdefault((metric.name, *known), self._new_series(metric))
 
-
-def _new_series(metric: Metric) -> "_Number | _Distribution":
-    return _Distribution([0] * (len(metric.buckets) + 1)) if metric.kind == "histogram" else _Number()
+    def _new_series(self, metric: Metric) -> Number | Distribution:
+        if metric.kind == "histogram":
+            return Distribution(self._lock, metric.buckets, [0] * (len(metric.buckets) + 1))
+        return Number(self._lock)
 
 
 def _family(metric: Metric, found: Sequence[tuple[Sequence[str], Any]]) -> PrometheusMetric:

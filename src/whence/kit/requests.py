@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from itertools import count
 
-from whence.kit.metrics import LATENCY_BUCKETS_SECONDS, Label, Metric, Metrics
+from whence.kit.metrics import LATENCY_BUCKETS_SECONDS, Distribution, Label, Metric, Metrics
 from whence.kit.tasks import CurrentTask
 
 UNMATCHED = "unmatched"
@@ -81,9 +81,13 @@ class Requests:
             if task is not None:
                 task.cancel()
 
+    def durations(self, method: str, route: str, status: int) -> Distribution:
+        """Where `note` puts the durations of answers with this status; for statuses that are no rejections."""
+        return self._metrics.distribution(REQUEST_DURATION, method, route, str(status))
+
     def note(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answer."""
-        self._metrics.observe(REQUEST_DURATION, seconds, method, route, str(status))
+        self.durations(method, route, status).observe(seconds)
         if reason := _REJECTIONS.get(status):
             self._metrics.inc(REJECTED, route, reason)
 

@@ -16,11 +16,15 @@ from whence.kit.body_limits import DEFAULT_BODY_BYTES, Body
 from whence.kit.parameters import JSON
 from whence.kit.requests import Requests, new_request_id, usable_request_id
 
-Take = Callable[[bytes, Scope], Awaitable[bytes | Response | None]]
+Take = Callable[[bytes, Scope], Awaitable[bytes | Response] | None]
 """Takes the body of a POST and gives that of a 202, or another answer altogether. None, before it has done anything,
 sends the request the long way."""
 
+LongWay = Callable[[Scope, Receive, Send, float], Awaitable[None]]
+"""Answers any request; the number is when it came, by `perf_counter`."""
+
 _JSON = JSON.encode()
+_JSON_HEADER = (b"content-type", _JSON)
 _ACCEPTED = HTTPStatus.ACCEPTED.value
 _LENGTH_DIGITS = len(str(DEFAULT_BODY_BYTES))
 
@@ -28,7 +32,14 @@ _LENGTH_DIGITS = len(str(DEFAULT_BODY_BYTES))
 class ShortCut:
     """Answers POSTs of JSON to one path."""
 
-    def __init__(self, path: str, take: Take, requests: Requests, body_of: Callable[[str, Receive], Body]) -> None:
+    def __init__(
+        self,
+        path: str,
+        take: Take,
+        requests: Requests,
+        body_of: Callable[[str, Receive], Body],
+        long_way: LongWay,
+    ) -> None:
         """Put a function in front of a route.
 
         Args:
@@ -36,38 +47,53 @@ class ShortCut:
             take: What answers.
             requests: The service's.
             body_of: Bounds the body of a request to a path.
+            long_way: What answers everything that is not as usual.
         """
         self._path = path
         self._take = take
         self._requests = requests
+        self._accepted_seconds = requests.durations("POST", path, _ACCEPTED)
         self._body_of = body_of
+        self._long_way = long_way
 
-    async def answer(self, scope: Scope, receive: Receive, send: Send, started: float) -> Receive | None:
-        """Answer one request, if it is as usual; *started* is when it came, by `perf_counter`.
-
-        Returns:
-            What the long way has to read from; None if the request is answered.
-        """
+    def answer(self, scope: Scope, receive: Receive, send: Send, started: float) -> Awaitable[None]:
+        """Answer one request; *started* is when it came, by `perf_counter`."""
         length = _usual_length(scope)
         if length < 0:
-            return receive
-        task, body, sent = self._requests.begin(), self._body_of(self._path, receive), False
+            return self._long_way(scope, receive, send, started)
+        return self._answer(length, scope, receive, send, started)
+
+    async def _answer(self, length: int, scope: Scope, receive: Receive, send: Send, started: float) -> None:
+        unread: Receive | None = None
+        sent = False
+        task, body = self._requests.begin(), self._body_of(self._path, receive)
         try:
             raw = await body.whole(length)
-            answer = None if raw is None else await self._take(raw, scope)
-            if answer is None:
-                return _given_again(raw)
-            sent = True
-            status = await _send(answer, scope, receive, send)
+            taken = None if raw is None else self._take(raw, scope)
+            if taken is None:
+                unread = _given_again(raw)
+            else:
+                answer = await taken
+                sent = True
+                if isinstance(answer, Response):
+                    await self._send_other(answer, scope, receive, send, started)
+                else:
+                    await _send_accepted(answer, scope, send)
+                    self._accepted_seconds.observe(perf_counter() - started)
         except (Exception, asyncio.CancelledError) as error:
             if sent:
                 raise
-            return _raising(error)
+            unread = _raising(error)
         finally:
             body.release()
             self._requests.end(task)
-        self._requests.note("POST", self._path, status, perf_counter() - started)
-        return None
+        if unread is not None:
+            await self._long_way(scope, unread, send, started)
+
+    async def _send_other(self, answer: Response, scope: Scope, receive: Receive, send: Send, started: float) -> None:
+        answer.raw_headers.append(_request_id(scope))
+        await answer(scope, receive, send)
+        self._requests.note("POST", self._path, answer.status_code, perf_counter() - started)
 
 
 def _usual_length(scope: Scope) -> int:
@@ -88,17 +114,14 @@ def _usual_length(scope: Scope) -> int:
     return int(length)
 
 
-async def _send(answer: bytes | Response, scope: Scope, receive: Receive, send: Send) -> int:
-    """Send an answer; its status."""
-    request_id = (b"x-request-id", scope["request_id"].encode())
-    if isinstance(answer, Response):
-        answer.raw_headers.append(request_id)
-        await answer(scope, receive, send)
-        return answer.status_code
-    headers = [(b"content-length", b"%d" % len(answer)), (b"content-type", _JSON), request_id]
+async def _send_accepted(body: bytes, scope: Scope, send: Send) -> None:
+    headers = [(b"content-length", b"%d" % len(body)), _JSON_HEADER, _request_id(scope)]
     await send({"type": "http.response.start", "status": _ACCEPTED, "headers": headers})
-    await send({"type": "http.response.body", "body": answer})
-    return _ACCEPTED
+    await send({"type": "http.response.body", "body": body})
+
+
+def _request_id(scope: Scope) -> tuple[bytes, bytes]:
+    return (b"x-request-id", scope["request_id"].encode())
 
 
 def _given_again(body: bytes | None) -> Receive:

@@ -87,6 +87,21 @@ def test_a_repeated_record_whose_place_is_forgotten_has_an_unknown_outcome() -> 
     asyncio.run(run())
 
 
+def test_a_record_that_the_driver_never_reports_has_an_unknown_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(appending, "APPEND_TIMEOUT_SECONDS", 0.1)
+
+    async def run() -> None:
+        async with mocked_appender() as (appender, _):
+            with monkeypatch.context() as silent:
+                silent.setattr(producing.LastingProducer, "collect", lambda _: False)
+                for number in range(2):
+                    with pytest.raises(OutcomeUnknown, match="the driver has not reported"):
+                        await appender.append([record(0, number)])
+            assert await appender.append([record(0, "after")]) == [2]
+
+    asyncio.run(run())
+
+
 def test_an_appender_is_ready_while_records_are_confirmed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Though the broker that is asked for the topic's identity does not answer."""
     monkeypatch.setattr(appending, "HEARD_SECONDS", 0.3)

@@ -1,6 +1,5 @@
 """Ingest's API over a log in memory: what is answered, and what then lies in the log."""
 
-import asyncio
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -16,7 +15,6 @@ from whence.domain.events import LoggedEvent, parse_event_types
 from whence.domain.partition import partition_of
 from whence.domain.tokens import parse_token
 from whence.eventlog.port import NewRecord, Record
-from whence.ingest import accept
 from whence.ingest.app import LIMITS, build_app
 from whence.ingest.bodies import MAX_BATCH_BYTES
 from whence.kit.edge import Edge
@@ -37,16 +35,10 @@ class StandingClock:
 
 
 class Silent(MemoryAppender):
-    """Takes records and never says so: at once, or as a request that hangs."""
-
-    def __init__(self, log: MemoryLog, hang: bool) -> None:
-        super().__init__(log)
-        self._hang = hang
+    """Takes records and never says so."""
 
     async def append(self, records: Sequence[NewRecord]) -> list[int]:
         await super().append(records)
-        if self._hang:
-            await asyncio.Event().wait()
         raise OutcomeUnknown("postgresql", "the answer was lost")
 
 
@@ -70,8 +62,8 @@ def app(log: MemoryLog) -> Application:
     return build_app(MemoryAppender(log), TYPES, StandingClock())
 
 
-def silent_app(log: MemoryLog, hang: bool = False) -> Application:
-    return build_app(Silent(log, hang), TYPES, StandingClock())
+def silent_app(log: MemoryLog) -> Application:
+    return build_app(Silent(log), TYPES, StandingClock())
 
 
 def event(**changes: Any) -> dict[str, Any]:
@@ -184,14 +176,6 @@ def test_a_lost_answer_is_a_503_that_says_so(log: MemoryLog) -> None:
     assert answer.status == 503
     assert answer.json()["type"] == "urn:whence:problem:outcome-unknown"
     assert answer.json()["event_id"] == logged(log)[0].event_id
-
-
-def test_a_log_that_hangs_is_given_up(log: MemoryLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accept, "APPEND_TIMEOUT_SECONDS", 0.05)
-    answer = post(silent_app(log, hang=True), event(event_id="e1"))
-    assert answer.status == 503
-    assert answer.json()["type"] == "urn:whence:problem:outcome-unknown"
-    assert answer.json()["event_id"] == "e1"
 
 
 def test_a_bad_entry_never_spoils_the_others(app: Application, log: MemoryLog) -> None:

@@ -280,7 +280,7 @@ def test_a_stop_that_takes_too_long_answers_what_still_runs() -> None:
             sent.append(message)
 
         scope = {"type": "http", "method": "GET", "path": "/v1/hangs", "raw_path": b"/v1/hangs", "query_string": b""}
-        request = asyncio.create_task(
+        request = asyncio.ensure_future(
             app.asgi(scope | {"headers": [], "http_version": "1.1", "scheme": "http"}, receive, send)
         )
         while "http_server_active_requests 1.0" not in series(app):
