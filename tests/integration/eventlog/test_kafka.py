@@ -103,6 +103,7 @@ def test_the_topic_keeps_everything_and_stamps_append_time(log: KafkaLogUnderTes
     assert config["retention.ms"] == config["retention.bytes"] == "-1"
     assert config["cleanup.policy"] == "delete"
     assert config["message.timestamp.type"] == "LogAppendTime"
+    assert config["unclean.leader.election.enable"] == "false"
 
 
 def test_prepare_is_safe_twice_and_says_what_it_did(kafka: KafkaCluster) -> None:
@@ -114,12 +115,13 @@ def test_prepare_is_safe_twice_and_says_what_it_did(kafka: KafkaCluster) -> None
     assert adapters.missing(place) == []
 
 
-def test_a_topic_that_compacts_is_refused_and_one_that_forgets_is_warned_about(kafka: KafkaCluster) -> None:
+def test_a_topic_that_loses_events_is_refused_and_one_that_forgets_is_warned_about(kafka: KafkaCluster) -> None:
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
-    compacting, forgetting = (f"foreign_{uuid.uuid4().hex[:8]}" for _ in range(2))
+    compacting, unclean, forgetting = (f"foreign_{uuid.uuid4().hex[:8]}" for _ in range(3))
     stamped = {"message.timestamp.type": "LogAppendTime"}
     topics = [
         NewTopic(compacting, 1, 1, config={**stamped, "cleanup.policy": "compact"}),
+        NewTopic(unclean, 1, 1, config={**stamped, "retention.ms": "-1", "unclean.leader.election.enable": "true"}),
         NewTopic(forgetting, 1, 1, config={**stamped, "retention.ms": "60000", "retention.bytes": "-1"}),
     ]
     for future in admin.create_topics(topics).values():
@@ -127,6 +129,8 @@ def test_a_topic_that_compacts_is_refused_and_one_that_forgets_is_warned_about(k
 
     with pytest.raises(InvalidInput, match=r"cleanup\.policy=compact; set it to delete"):
         adapters.prepare(KafkaPlace(kafka.bootstrap, compacting, "foreign"))
+    with pytest.raises(InvalidInput, match=r"unclean\.leader\.election\.enable=true; set it to false"):
+        adapters.prepare(KafkaPlace(kafka.bootstrap, unclean, "foreign"))
     assert adapters.prepare(KafkaPlace(kafka.bootstrap, forgetting, "foreign")) == [
         f"warning: topic {forgetting} has retention.ms=60000; set it to -1"
     ]

@@ -29,9 +29,11 @@ REQUIRED_CONFIG: Mapping[str, str] = {
     "retention.bytes": "-1",
     # The dedupe window is measured in the broker's append time.
     "message.timestamp.type": "LogAppendTime",
+    # Where a replica may lead that lacks acknowledged records, they vanish, and others take their offsets unnoticed.
+    "unclean.leader.election.enable": "false",
 }
 
-EXACTNESS_CONFIG = frozenset({"cleanup.policy", "message.timestamp.type"})
+EXACTNESS_CONFIG = frozenset({"cleanup.policy", "message.timestamp.type", "unclean.leader.election.enable"})
 """Settings without which the books would not balance. Where an operator limits retention, that is a warning: reconcile
 and rebuild can then speak from that time on."""
 
