@@ -27,7 +27,7 @@ from whence.aggregate.metrics import AggregateMetrics
 from whence.domain.errors import BrokenInvariant
 from whence.eventlog.adapters import open_consumer
 from whence.eventlog.leases import Leases
-from whence.kit.garbage import tune_garbage_collection
+from whence.kit.memory import tune_garbage_collection
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,10 +44,17 @@ class Disturbance:
         self._stopping.set()
         self._thread.join()
 
-    def memory_mb(self) -> tuple[float, float]:
-        """Of all replicas together, whenever all ran: the median of the first third of the time, and of the last."""
+    def memory_mb(self) -> dict[str, float]:
+        """Of all replicas together, whenever all ran: the medians of three thirds of the time, and the most."""
         third = max(len(self._memory_mb) // 3, 1)
-        return statistics.median(self._memory_mb[:third]), statistics.median(self._memory_mb[-third:])
+        thirds = {
+            "first_memory_mb": self._memory_mb[:third],
+            "middle_memory_mb": self._memory_mb[third:-third] or self._memory_mb,
+            "last_memory_mb": self._memory_mb[-third:],
+        }
+        return {name: statistics.median(looks) for name, looks in thirds.items()} | {
+            "most_memory_mb": max(self._memory_mb)
+        }
 
     def _run(self) -> None:
         kill_at = time.monotonic() + self._kill_seconds

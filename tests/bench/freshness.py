@@ -65,7 +65,6 @@ def measure(size: str) -> Figures:
         found = _counted(installation)
     expected = Counter(sent.key for sent in sender.sent)
     visible_ms = _visible_ms(watch, sender.sent, wanted.warm_seconds)
-    first_mb, last_mb = disturbance.memory_mb()
     figures = {
         "p50_ms": percentile(visible_ms, 0.50),
         "p99_ms": percentile(visible_ms, 0.99),
@@ -74,8 +73,7 @@ def measure(size: str) -> Figures:
         "doubled": float((found - expected).total()),
         "read_p50_ms": percentile(reads_ms, 0.50),
         "read_p99_ms": percentile(reads_ms, 0.99),
-        "first_memory_mb": first_mb,
-        "last_memory_mb": last_mb,
+        **disturbance.memory_mb(),
     }
     notes = [f"{len(sender.sent)} events, {len(reads_ms)} reads, {disturbance.kills} kills, {sender.refused} retries"]
     return Figures(figures, notes=notes)

@@ -25,9 +25,9 @@ from whence.eventlog.places import log_place
 from whence.kit.admin import AdminServer
 from whence.kit.clock import SystemClock
 from whence.kit.database import connect
-from whence.kit.garbage import tune_garbage_collection
 from whence.kit.health import Readiness
 from whence.kit.listening import bind
+from whence.kit.memory import tune_garbage_collection
 from whence.kit.settings import Settings
 
 STUCK_SECONDS = 120.0

@@ -36,7 +36,9 @@ def serve(
     from whence.kit import failpoints
     from whence.kit.listening import check_exposure
     from whence.kit.logs import configure_logs
+    from whence.kit.memory import tune_allocator
 
+    tune_allocator()
     if parent is not None:
         end_with_parent(parent)
     settings = settings_with()

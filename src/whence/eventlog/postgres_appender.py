@@ -15,8 +15,9 @@ from whence.eventlog.postgres import DEPENDENCY, STATEMENTS, LogInfo, channel, l
 from whence.kit.database import conninfo
 from whence.kit.pgarrays import ByteaArray, IntArray, register
 
-WRITE_TIMEOUT_SECONDS = 10.0
-"""A group that is not committed by then counts as lost: its connection is given up and its outcome is unknown."""
+WRITE_TIMEOUT_SECONDS = 4.0
+"""A group that is not committed by then counts as lost: its connection is given up and its outcome is unknown. Below an
+append's limit, so that what is sent again does not wait behind itself."""
 
 
 class PostgresAppender:

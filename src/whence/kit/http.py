@@ -123,7 +123,7 @@ def create_app(
         readiness: What `/readyz` asks.
         keys: The API keys, any of which opens all routes; none leaves them open.
         limits: Of bodies, where the defaults do not fit.
-        short_cuts: Functions that answer the usual POSTs to a path themselves; its route must answer 202 alike.
+        short_cuts: Functions that answer the usual POSTs to a path themselves, as its route would.
     """
     api = describe_api(about, routers)
     api.router.routes.extend(health_routes(readiness, metrics))

@@ -20,9 +20,9 @@ from starlette.types import ASGIApp
 
 from whence.domain.errors import BrokenInvariant
 from whence.kit.edge import LOOP_LAG
-from whence.kit.garbage import tune_garbage_collection
 from whence.kit.http import Application
 from whence.kit.listening import BACKLOG
+from whence.kit.memory import tune_garbage_collection
 from whence.kit.metrics import Metrics
 
 GRACE_SECONDS = 6.0

@@ -6,6 +6,7 @@ exactly as usual; everything else goes the long way, as if nothing had been trie
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import cached_property
 from http import HTTPStatus
 from time import perf_counter
 
@@ -13,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from whence.kit.body_limits import DEFAULT_BODY_BYTES, Body
+from whence.kit.metrics import Distribution
 from whence.kit.parameters import JSON
 from whence.kit.requests import Requests, new_request_id, usable_request_id
 
@@ -52,9 +54,13 @@ class ShortCut:
         self._path = path
         self._take = take
         self._requests = requests
-        self._accepted_seconds = requests.durations("POST", path, _ACCEPTED)
         self._body_of = body_of
         self._long_way = long_way
+
+    @cached_property
+    def _accepted_seconds(self) -> Distribution:
+        """Bound at the first 202: a path that never gives one has no such series."""
+        return self._requests.durations("POST", self._path, _ACCEPTED)
 
     def answer(self, scope: Scope, receive: Receive, send: Send, started: float) -> Awaitable[None]:
         """Answer one request; *started* is when it came, by `perf_counter`."""
@@ -107,7 +113,7 @@ def _usual_length(scope: Scope) -> int:
         elif name == b"content-length":
             length += value
         elif name == b"x-request-id":
-            request_id = usable_request_id(value)
+            request_id = request_id or usable_request_id(value)
     if kind != _JSON or not length.isdigit() or len(length) > _LENGTH_DIGITS:
         return -1
     scope["request_id"] = request_id or new_request_id()

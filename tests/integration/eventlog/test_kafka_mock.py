@@ -88,16 +88,34 @@ def test_a_repeated_record_whose_place_is_forgotten_has_an_unknown_outcome() -> 
 
 
 def test_a_record_that_the_driver_never_reports_has_an_unknown_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(appending, "APPEND_TIMEOUT_SECONDS", 0.1)
-
     async def run() -> None:
         async with mocked_appender() as (appender, _):
             with monkeypatch.context() as silent:
+                silent.setattr(appending, "APPEND_TIMEOUT_SECONDS", 0.1)
                 silent.setattr(producing.LastingProducer, "collect", lambda _: False)
                 for number in range(2):
                     with pytest.raises(OutcomeUnknown, match="the driver has not reported"):
                         await appender.append([record(0, number)])
             assert await appender.append([record(0, "after")]) == [2]
+
+    asyncio.run(run())
+
+
+def test_a_look_for_reports_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        troubles: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: troubles.append(context["exception"]))
+        async with mocked_appender() as (appender, _):
+            collect, failures = producing.LastingProducer.collect, [RuntimeError("can't start new thread")]
+
+            def fail_once(producer: producing.LastingProducer) -> bool:
+                if failures:
+                    raise failures.pop()
+                return collect(producer)
+
+            monkeypatch.setattr(producing.LastingProducer, "collect", fail_once)
+            assert await appender.append([record(0, "record")]) == [0]
+            assert [str(trouble) for trouble in troubles] == ["can't start new thread"]
 
     asyncio.run(run())
 

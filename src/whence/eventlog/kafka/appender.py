@@ -3,7 +3,7 @@
 While records are under way the loop looks for reports every few milliseconds and resolves all that have gathered. A
 thread that waits for them would fight over the interpreter's lock with the loop for every record: twice the CPU. Where
 many wait, it looks less often: answers that leave together bring the next requests together, and each record costs a
-third less than if every few of them woke the loop, the server and the driver again.
+quarter less than if every few of them woke the loop, the server and the driver again.
 """
 
 import asyncio
@@ -181,10 +181,13 @@ class KafkaAppender:
     def _collect(self) -> None:
         """Let the driver give every report that has come to its call."""
         self._collecting = False
-        owed_by_former = self._producer.collect()
-        self._give_up_overdue()
-        if owed_by_former or self._under_way:
-            self._collect_soon()
+        owed_by_former = True
+        try:
+            owed_by_former = self._producer.collect()
+        finally:
+            self._give_up_overdue()
+            if owed_by_former or self._under_way:
+                self._collect_soon()
 
     def _give_up_overdue(self) -> None:
         """End the calls whose time is up; the driver should have reported long ago. They lie in order of time."""
