@@ -1,7 +1,8 @@
 """From accepted to visible at a steady rate, on a real Kafka and PostgreSQL, with an exact count at the end.
 
 All events are timed against the positions in the database; beside that some are read with their token, as a page would.
-The soak sends for ten minutes to two replicas of each service, one of which is killed every half minute.
+The soak sends for ten minutes to two replicas of each service, one of which is killed every half minute. It begins with
+a history: a service that meets every user for the first time fills its memories, which says nothing of the days after.
 """
 
 import asyncio
@@ -18,13 +19,15 @@ from bench.disturbance import Disturbance
 from bench.progress import Watch, wait_for_applied
 from bench.report import FULL, SMALL, SOAK, Figures, percentile, say
 from bench.services import Replica, replicas
-from bench.steady import Key, Line, Sender, Sent
+from bench.steady import Key, Line, Sender, Sent, key_of
 from bench.stores import Installation, stores
-from bench.traffic import Traffic
+from bench.traffic import Traffic, fill
 
 NAMES = ("ingest", "aggregate", "recommend")
 READ_SECONDS = 0.1
 """Between two reads."""
+
+HISTORY_SEED = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class _Size:
         warm_seconds: At its begin, in which nothing is timed.
         replicas: Of each service.
         kill_seconds: Between two kills; 0 for none.
+        history_events: Applied before it begins.
     """
 
     events_per_second: int
@@ -43,10 +47,15 @@ class _Size:
     warm_seconds: float
     replicas: int = 1
     kill_seconds: float = 0.0
+    history_events: int = 0
 
 
 _SIZES = MappingProxyType(
-    {FULL: _Size(1_000, 60, 5), SMALL: _Size(100, 3, 1), SOAK: _Size(2_000, 600, 5, replicas=2, kill_seconds=30)}
+    {
+        FULL: _Size(1_000, 60, 5),
+        SMALL: _Size(100, 3, 1, history_events=100),
+        SOAK: _Size(2_000, 600, 5, replicas=2, kill_seconds=30, history_events=1_000_000),
+    }
 )
 
 
@@ -57,13 +66,14 @@ def measure(size: str) -> Figures:
         installation = servers.install()
         names = [name for name in NAMES for _ in range(wanted.replicas)]
         with replicas(Path(folder), installation.settings(), names) as made, Watch(installation) as watch:
+            expected = _apply_history(installation, wanted.history_events)
             say(f"{wanted.events_per_second} events/s for {wanted.seconds:g} s")
             with Disturbance(made, wanted.kill_seconds) as disturbance:
                 sender, reads_ms = asyncio.run(_send_and_read(made, wanted))
             say("waiting until all is applied")
             wait_for_applied(installation, _log_end(sender.sent))
         found = _counted(installation)
-    expected = Counter(sent.key for sent in sender.sent)
+    expected.update(sent.key for sent in sender.sent)
     visible_ms = _visible_ms(watch, sender.sent, wanted.warm_seconds)
     figures = {
         "p50_ms": percentile(visible_ms, 0.50),
@@ -77,6 +87,16 @@ def measure(size: str) -> Figures:
     }
     notes = [f"{len(sender.sent)} events, {len(reads_ms)} reads, {disturbance.kills} kills, {sender.refused} retries"]
     return Figures(figures, notes=notes)
+
+
+def _apply_history(installation: Installation, events: int) -> Counter[Key]:
+    """Have aggregate count events that came before; what they count as."""
+    if not events:
+        return Counter()
+    say(f"{events} events of the past")
+    history = list(Traffic(events, seed=HISTORY_SEED, dead_share=0.0).values())
+    wait_for_applied(installation, sum(fill(installation.log, iter(history))))
+    return Counter(key_of(event) for event in history)
 
 
 async def _send_and_read(made: Sequence[Replica], wanted: _Size) -> tuple[Sender, list[float]]:

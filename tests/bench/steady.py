@@ -28,6 +28,11 @@ Key = tuple[str, str, str]
 """User, item and event type: what is counted."""
 
 
+def key_of(event: LoggedEvent) -> Key:
+    """What an event counts as."""
+    return (event.subject, event.item_id, event.event_type)
+
+
 @dataclass(frozen=True, slots=True)
 class Sent:
     """An event that was accepted: when (by the monotonic clock), where it lies in the log, and what it counts as."""
@@ -80,8 +85,7 @@ class Sender:
     def _note(self, event: LoggedEvent, answer: bytes) -> None:
         accepted_at, token = time.monotonic(), json.loads(answer)["token"]
         ((partition, next_offset),) = parse_token(token).offsets.items()
-        key = (event.subject, event.item_id, event.event_type)
-        self.sent.append(Sent(accepted_at, partition, next_offset - 1, token, key))
+        self.sent.append(Sent(accepted_at, partition, next_offset - 1, token, key_of(event)))
 
 
 class Line:
