@@ -1,5 +1,6 @@
 """How large and how slow the body of a request may be, and how much of all bodies fits into memory."""
 
+import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -91,18 +92,11 @@ class Body:
         """
         if self._complete:
             return await self._receive()
-        self._deadline = self._deadline or time.monotonic() + self._seconds
         try:
-            message = await self._deadlines.wait(self._receive(), self._deadline)
+            message = await self._deadlines.wait(self._receive(), self._due())
         except TimeoutError:
-            problem = f"The body did not arrive within {self._seconds:g} seconds."
-            raise HTTPException(408, problem, {"connection": "close"}) from None
-        size_bytes = len(message.get("body", b""))
-        if self._size_bytes + size_bytes > self._max_bytes:
-            raise HTTPException(413, f"The body is larger than {self._max_bytes} bytes; send less at once.")
-        self._buffered.take(size_bytes)
-        self._size_bytes += size_bytes
-        self._complete = not message.get("more_body", False)
+            raise self._too_slow() from None
+        self._take_in(message)
         return message
 
     async def whole(self, length: int) -> bytes | None:
@@ -111,12 +105,38 @@ class Body:
         That it is complete is seen from its length: to be told so costs a turn of the event loop and of the server.
         """
         data = b""
-        while len(data) < length:
-            message = await self.receive()
-            if message["type"] != "http.request":
-                return None
-            data += message.get("body", b"")
+        waiting = self._deadlines.begin(self._due())
+        try:
+            while len(data) < length:
+                message = await self._receive()
+                if message["type"] != "http.request":
+                    return None
+                data += self._take_in(message)
+        except asyncio.CancelledError:
+            if self._deadlines.passed(waiting):
+                raise self._too_slow() from None
+            raise
+        finally:
+            self._deadlines.end(waiting)
         return data
+
+    def _take_in(self, message: Message) -> bytes:
+        data: bytes = message.get("body", b"")
+        size_bytes = len(data)
+        if self._size_bytes + size_bytes > self._max_bytes:
+            raise HTTPException(413, f"The body is larger than {self._max_bytes} bytes; send less at once.")
+        self._buffered.take(size_bytes)
+        self._size_bytes += size_bytes
+        self._complete = not message.get("more_body", False)
+        return data
+
+    def _due(self) -> float:
+        self._deadline = self._deadline or time.monotonic() + self._seconds
+        return self._deadline
+
+    def _too_slow(self) -> HTTPException:
+        problem = f"The body did not arrive within {self._seconds:g} seconds."
+        return HTTPException(408, problem, {"connection": "close"})
 
     def release(self) -> None:
         """Note that the body is out of memory."""

@@ -31,19 +31,32 @@ class Deadlines:
         Raises:
             TimeoutError: If it has not ended by then.
         """
-        task = self._current_task()
-        if task is None:
-            return await awaitable
-        self._waits[task] = deadline
-        if self._timer is None or deadline < self._timer.when():
-            self._look_at(deadline)
+        task = self.begin(deadline)
         try:
             return await awaitable
         except asyncio.CancelledError:
-            if task not in self._waits and task.uncancel() == 0:
+            if self.passed(task):
                 raise TimeoutError from None
             raise
         finally:
+            self.end(task)
+
+    def begin(self, deadline: float) -> "asyncio.Task[object] | None":
+        """Begin waits of the current task that are cancelled at the deadline; what `passed` and `end` want."""
+        task = self._current_task()
+        if task is not None:
+            self._waits[task] = deadline
+            if self._timer is None or deadline < self._timer.when():
+                self._look_at(deadline)
+        return task
+
+    def passed(self, task: "asyncio.Task[object] | None") -> bool:
+        """Whether it was the deadline that cancelled a wait, and nothing else; then the task may go on."""
+        return task is not None and task not in self._waits and task.uncancel() == 0
+
+    def end(self, task: "asyncio.Task[object] | None") -> None:
+        """End the waits, however they ended."""
+        if task is not None:
             self._waits.pop(task, None)
 
     def _look_at(self, when: float) -> None:

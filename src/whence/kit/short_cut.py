@@ -84,7 +84,9 @@ class ShortCut:
                 if isinstance(answer, Response):
                     await self._send_other(answer, scope, receive, send, started)
                 else:
-                    await _send_accepted(answer, scope, send)
+                    headers = [(b"content-length", b"%d" % len(answer)), _JSON_HEADER, _request_id(scope)]
+                    await send({"type": "http.response.start", "status": _ACCEPTED, "headers": headers})
+                    await send({"type": "http.response.body", "body": answer})
                     self._accepted_seconds.observe(perf_counter() - started)
         except (Exception, asyncio.CancelledError) as error:
             if sent:
@@ -118,12 +120,6 @@ def _usual_length(scope: Scope) -> int:
         return -1
     scope["request_id"] = request_id or new_request_id()
     return int(length)
-
-
-async def _send_accepted(body: bytes, scope: Scope, send: Send) -> None:
-    headers = [(b"content-length", b"%d" % len(body)), _JSON_HEADER, _request_id(scope)]
-    await send({"type": "http.response.start", "status": _ACCEPTED, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
 
 
 def _request_id(scope: Scope) -> tuple[bytes, bytes]:
