@@ -57,9 +57,7 @@ def check_call(records: Sequence[NewRecord], partitions: int) -> None:
     """
     if len(records) > MAX_CALL_RECORDS:
         raise ValueError(f"an append takes at most {MAX_CALL_RECORDS} records, not {len(records)}")
-    for record in records:
-        if not 0 <= record.partition < partitions:
-            raise _no_partition(record.partition, partitions)
+    check_partitions([record.partition for record in records], partitions)
 
 
 def check_partitions(asked: Iterable[int], partitions: int) -> None:
@@ -70,11 +68,7 @@ def check_partitions(asked: Iterable[int], partitions: int) -> None:
     """
     for partition in asked:
         if not 0 <= partition < partitions:
-            raise _no_partition(partition, partitions)
-
-
-def _no_partition(partition: int, partitions: int) -> ValueError:
-    return ValueError(f"the log has the partitions 0 to {partitions - 1}, not {partition}")
+            raise ValueError(f"the log has the partitions 0 to {partitions - 1}, not {partition}")
 
 
 class Appender(Protocol):

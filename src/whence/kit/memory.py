@@ -27,8 +27,8 @@ def tune_allocator() -> None:
     """Call before anything large is allocated: keeps glibc from raising its thresholds.
 
     By itself it raises both to the size of the largest block that was freed, up to 32 MiB. Then large blocks lie among
-    small ones on the heap, which can never shrink again: an aggregator that had worked a backlog off held twice the
-    memory (measured). Other C libraries have no such thresholds. Source: mallopt(3).
+    small ones on the heap, which can never shrink again: an aggregator that had worked a backlog off held half as much
+    again (measured). Other C libraries have no such thresholds. Source: mallopt(3).
     """
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_M_TRIM_THRESHOLD, TRIM_BYTES)

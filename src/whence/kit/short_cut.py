@@ -26,7 +26,6 @@ LongWay = Callable[[Scope, Receive, Send, float], Awaitable[None]]
 """Answers any request; the number is when it came, by `perf_counter`."""
 
 _JSON = JSON.encode()
-_JSON_HEADER = (b"content-type", _JSON)
 _ACCEPTED = HTTPStatus.ACCEPTED.value
 _LENGTH_DIGITS = len(str(DEFAULT_BODY_BYTES))
 
@@ -81,13 +80,7 @@ class ShortCut:
             else:
                 answer = await taken
                 sent = True
-                if isinstance(answer, Response):
-                    await self._send_other(answer, scope, receive, send, started)
-                else:
-                    headers = [(b"content-length", b"%d" % len(answer)), _JSON_HEADER, _request_id(scope)]
-                    await send({"type": "http.response.start", "status": _ACCEPTED, "headers": headers})
-                    await send({"type": "http.response.body", "body": answer})
-                    self._accepted_seconds.observe(perf_counter() - started)
+                await self._send(answer, scope, receive, send, started)
         except (Exception, asyncio.CancelledError) as error:
             if sent:
                 raise
@@ -98,10 +91,18 @@ class ShortCut:
         if unread is not None:
             await self._long_way(scope, unread, send, started)
 
-    async def _send_other(self, answer: Response, scope: Scope, receive: Receive, send: Send, started: float) -> None:
-        answer.raw_headers.append(_request_id(scope))
-        await answer(scope, receive, send)
-        self._requests.note("POST", self._path, answer.status_code, perf_counter() - started)
+    async def _send(self, answer: bytes | Response, scope: Scope, receive: Receive, send: Send, started: float) -> None:
+        """Send an answer and count it."""
+        request_id = (b"x-request-id", scope["request_id"].encode())
+        if isinstance(answer, Response):
+            answer.raw_headers.append(request_id)
+            await answer(scope, receive, send)
+            self._requests.note("POST", self._path, answer.status_code, perf_counter() - started)
+            return
+        headers = [(b"content-length", b"%d" % len(answer)), (b"content-type", _JSON), request_id]
+        await send({"type": "http.response.start", "status": _ACCEPTED, "headers": headers})
+        await send({"type": "http.response.body", "body": answer})
+        self._accepted_seconds.observe(perf_counter() - started)
 
 
 def _usual_length(scope: Scope) -> int:
@@ -120,10 +121,6 @@ def _usual_length(scope: Scope) -> int:
         return -1
     scope["request_id"] = request_id or new_request_id()
     return int(length)
-
-
-def _request_id(scope: Scope) -> tuple[bytes, bytes]:
-    return (b"x-request-id", scope["request_id"].encode())
 
 
 def _given_again(body: bytes | None) -> Receive:
