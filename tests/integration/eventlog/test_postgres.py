@@ -26,9 +26,10 @@ from integration.eventlog.conformance import (
 )
 from integration.eventlog.proxy import AnswerCuttingProxy
 from whence.domain.errors import DependencyUnavailable, LogDamaged, OutcomeUnknown
-from whence.eventlog import adapters
+from whence.eventlog import adapters, postgres_appender
 from whence.eventlog.places import PostgresPlace
-from whence.eventlog.port import Appender, Consumer, NewRecord, Scanner
+from whence.eventlog.port import APPEND_TIMEOUT_SECONDS, Appender, Consumer, NewRecord, Scanner
+from whence.eventlog.postgres_appender import WRITE_TIMEOUT_SECONDS
 from whence.eventlog.postgres_readers import MAX_POLL_BYTES
 from whence.kit.database import connect
 
@@ -163,6 +164,22 @@ def test_an_append_under_way_hides_what_comes_after_it(log: PostgresLogUnderTest
         await appender.close()
         return offsets
 
+    assert asyncio.run(run()) == [0]
+
+
+def test_a_write_that_does_not_end_is_given_up(log: PostgresLogUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> list[int]:
+        appender = await log.appender()
+        with log.connect() as stalled, stalled.transaction(force_rollback=True), monkeypatch.context() as short:
+            stalled.execute("UPDATE log_partition SET next_offset = next_offset + 1 WHERE partition = 0")
+            short.setattr(postgres_appender, "WRITE_TIMEOUT_SECONDS", 0.3)
+            with pytest.raises(OutcomeUnknown, match="no answer in time"):
+                await appender.append([record(0, "waits")])
+        offsets = await appender.append([record(1, "another partition")])
+        await appender.close()
+        return offsets
+
+    assert WRITE_TIMEOUT_SECONDS < APPEND_TIMEOUT_SECONDS
     assert asyncio.run(run()) == [0]
 
 
